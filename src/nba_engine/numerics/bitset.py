@@ -1,0 +1,47 @@
+"""Sets of small numbers as bits in uint64 words: bit `i` is bit `i % 64` of word `i // 64`."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from nba_engine.numerics.kernel import scalar
+
+_ONE = np.uint64(1)
+_ZERO = np.uint64(0)
+
+
+def n_words(n: int) -> int:
+    """Words needed for `n` bits."""
+    return (n + 63) // 64
+
+
+def pack(flags: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint64]:
+    """bool[..., n] -> uint64[..., n_words(n)]; unused high bits are 0."""
+    flags = np.asarray(flags, dtype=bool)
+    padded = np.zeros((*flags.shape[:-1], n_words(flags.shape[-1]) * 64), dtype=bool)
+    padded[..., : flags.shape[-1]] = flags
+    return np.ascontiguousarray(np.packbits(padded, axis=-1, bitorder="little")).view(np.uint64)
+
+
+def unpack(words: npt.NDArray[np.uint64], n: int) -> npt.NDArray[np.bool_]:
+    """uint64[w] -> bool[n], the inverse of `pack`."""
+    return np.unpackbits(np.ascontiguousarray(words).view(np.uint8), count=n, bitorder="little").astype(bool)
+
+
+@scalar
+def has_bit(words, i):
+    """Whether bit `i` of uint64[w] is set."""
+    return (words[i >> 6] >> np.uint64(i & 63)) & _ONE != _ZERO
+
+
+@scalar
+def set_bit(words, i):
+    """Set bit `i` of uint64[w]."""
+    words[i >> 6] |= _ONE << np.uint64(i & 63)
+
+
+@scalar
+def clear_bit(words, i):
+    """Clear bit `i` of uint64[w]."""
+    words[i >> 6] &= ~(_ONE << np.uint64(i & 63))

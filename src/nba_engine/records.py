@@ -1,0 +1,148 @@
+"""What goes in and comes out, as plain frozen records. No behaviour lives here beyond reading aloud."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Interaction:
+    """One ask: who, where, when, and what is known.
+
+    `key` names the interaction (the caller's own name, or the subject's running number); `at_us` is UTC microseconds.
+    """
+
+    subject: str
+    channel: str | None
+    at_us: int
+    key: str
+    facts: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """One candidate placed in a slate, with the terms that placed it.
+
+    `propensity` is P(positive | presented, facts, rank) in (0, 1); `priority = propensity * value * context_weight * lever - cost`
+    in the currency of `value`; `selection_probability` in (0, 1] is the probability with which this candidate was drawn for this rank,
+    given what stands before it.
+    """
+
+    action: str
+    treatment: str | None
+    channel: str | None
+    rank: int
+    propensity: float
+    value: float
+    context_weight: float
+    lever: float
+    cost: float
+    priority: float
+    selection_probability: float
+    script: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The record of one interaction: the slate and how it came about. `funnel` counts actions left after each stage, in order."""
+
+    id: str
+    request_id: str | None
+    interaction: str
+    subject: str
+    channel: str | None
+    at: datetime
+    offers: tuple[Offer, ...]
+    slate_probability: float
+    funnel: Mapping[str, int]
+    control_group: str | None
+    catalog_version: str
+    beliefs_version: int
+    repeat_of: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came back for one offer. `label` is one of the catalog's; `value` is money or None for the label's own."""
+
+    decision_id: str
+    action: str
+    treatment: str | None
+    label: str
+    at_us: int
+    reason: str | None = None
+    value: float | None = None
+    agent: str | None = None
+    event_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What `record` did: `duplicate` if it was known already, `learned` if the model was taught, `reward` the number it was taught."""
+
+    decision_id: str
+    action: str
+    label: str
+    event_id: str | None
+    duplicate: bool
+    learned: bool
+    reward: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why an action fell. `kind`: rule, contact_policy, reason, consent, valid, channel, value or priority; `verdict`: false or unknown."""
+
+    kind: str
+    name: str
+    text: str
+    verdict: str = "false"
+
+
+@dataclass(frozen=True, slots=True)
+class ActionExplanation:
+    """One action of one decision: where it fell and why, or its terms and rank."""
+
+    action: str
+    treatment: str | None
+    channel: str | None
+    offered: bool
+    rank: int | None
+    stage: str
+    reasons: tuple[Reason, ...] = ()
+    terms: Mapping[str, float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Every action of one decision, read aloud by `str()`."""
+
+    decision: Decision
+    actions: tuple[ActionExplanation, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """`{decision, funnel, actions: [{action, treatment, channel, offered, rank, stage, reasons, terms}]}` of plain values."""
+        decision = asdict(self.decision)
+        decision["at"] = self.decision.at.isoformat()
+        return {"decision": decision, "funnel": dict(self.decision.funnel), "actions": [asdict(a) for a in self.actions]}
+
+    def __str__(self) -> str:
+        d = self.decision
+        counts = " > ".join(f"{stage} {n}" for stage, n in d.funnel.items())
+        lines = [f"decision {d.id} for {d.subject} on {d.channel or 'any channel'} at {d.at.isoformat()}", f"  funnel: {counts}"]
+        if d.control_group:
+            lines.append(f"  control group: {d.control_group}")
+        lines += [_action_line(a) for a in self.actions]
+        return "\n".join(lines)
+
+
+def _action_line(a: ActionExplanation) -> str:
+    name = a.action if a.treatment is None else f"{a.action} ({a.treatment})"
+    head = f"  {a.rank}. {name}" if a.offered else f"  -  {name}: {a.stage}"
+    if a.terms is not None:
+        head += "  " + ", ".join(f"{term} {value:.4g}" for term, value in a.terms.items())
+    why = [f"       {r.kind} {r.name}: {r.text} is {r.verdict}" if r.kind == "rule" else f"       {r.kind} {r.name}: {r.text}" for r in a.reasons]
+    return "\n".join([head, *why])
