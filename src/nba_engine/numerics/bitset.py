@@ -45,3 +45,13 @@ def set_bit(words, i):
 def clear_bit(words, i):
     """Clear bit `i` of uint64[w]."""
     words[i >> 6] &= ~(_ONE << np.uint64(i & 63))
+
+
+@scalar
+def position_of(bit):
+    """The position of the only bit set in a uint64: the number of ones below it."""
+    below = bit - np.uint64(1)
+    below = below - ((below >> np.uint64(1)) & np.uint64(0x5555555555555555))
+    below = (below & np.uint64(0x3333333333333333)) + ((below >> np.uint64(2)) & np.uint64(0x3333333333333333))
+    below = (below + (below >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
+    return np.int64((below * np.uint64(0x0101010101010101)) >> np.uint64(56))

@@ -1,1 +1,17 @@
+"""Rules: CEL text to syntax, checked against the declared facts, and its plain meaning.
 
+Importing this room loads neither lark nor re2.
+"""
+
+from __future__ import annotations
+
+from nba_engine.rules.checking import Checked, check
+from nba_engine.rules.evaluating import evaluate_expression
+from nba_engine.rules.parsing import parse
+from nba_engine.rules.plain import evaluate
+from nba_engine.rules.syntax import Node, children, unparse, walk
+from nba_engine.rules.values import UNKNOWN, ErrorValue, UInt, Unknown
+
+__all__ = [
+    "UNKNOWN", "Checked", "ErrorValue", "Node", "UInt", "Unknown", "check", "children", "evaluate", "evaluate_expression", "parse", "unparse", "walk",
+]  # fmt: skip

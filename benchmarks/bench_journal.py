@@ -1,0 +1,76 @@
+"""Durable memory: what an acknowledgement costs, 300-byte entries, on the disk of the temporary folder.
+
+`append` is what a decision pays, `append and commit` what `record` pays on top of its arithmetic. It loses where every entry waits for its
+own fsync ("disk", one thread): there the disk decides. Beside it a file that is written, flushed and, for "disk", fsynced: the least one could do.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from nba_engine.journal import Store, pack, unpack
+
+_PAYLOAD = b"x" * 300
+
+
+@pytest.fixture(params=["os", "disk"])
+def sync(request: Any) -> Any:
+    return request.param
+
+
+@pytest.fixture
+def store(tmp_path: Path, sync: Any) -> Any:
+    with_store = Store(tmp_path, sync)
+    yield with_store
+    with_store.close()
+
+
+def test_append(benchmark: Any, store: Store) -> None:
+    benchmark.pedantic(store.append, ("decision", "key", 0, _PAYLOAD), iterations=1, rounds=20_000, warmup_rounds=1_000)
+
+
+def test_append_and_commit(benchmark: Any, store: Store) -> None:
+    benchmark.pedantic(lambda: store.commit(store.append("outcome", "key", 0, _PAYLOAD)), rounds=3_000, warmup_rounds=300)
+
+
+def test_decision_and_outcome(benchmark: Any, store: Store) -> None:
+    """A decision's entry is written with its outcome's, in one statement."""
+
+    def both() -> None:
+        store.append("decision", "key", 0, _PAYLOAD)
+        store.commit(store.append("outcome", "key", 0, _PAYLOAD))
+
+    benchmark.pedantic(both, rounds=3_000, warmup_rounds=300)
+
+
+def test_find_committed(benchmark: Any, store: Store) -> None:
+    for i in range(10_000):
+        store.append("decision", str(i), i, _PAYLOAD)
+    store.flush()
+    benchmark.pedantic(store.find, ("decision", "5000"), rounds=3_000, warmup_rounds=300)
+
+
+def test_plain_file(benchmark: Any, tmp_path: Path, sync: str) -> None:
+    with open(tmp_path / "plain", "ab") as file:
+
+        def write() -> None:
+            file.write(_PAYLOAD)
+            file.flush()
+            if sync == "disk":
+                os.fsync(file.fileno())
+
+        benchmark.pedantic(write, rounds=3_000, warmup_rounds=300)
+
+
+def test_pack_a_flat_record(benchmark: Any) -> None:
+    benchmark(pack, {f"fact_{i}": float(i) for i in range(64)})
+
+
+def test_pack_and_unpack_a_snapshot_of_50_megabytes(benchmark: Any) -> None:
+    record = {"mean": np.zeros(4_000_000), "precision": np.zeros(2_500_000)}
+    benchmark.pedantic(lambda: unpack(pack(record)), rounds=5, warmup_rounds=1)

@@ -1,0 +1,97 @@
+"""What has been learned: the scaling of facts and the propensity model over them, for one plan.
+
+Scoring and learning share scratch arrays, so one thread at a time (the engine's lock). Nothing here knows outcomes or labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nba_engine.catalog.plan import Plan
+from nba_engine.facts.encoding import Row
+from nba_engine.facts.features import Features
+from nba_engine.models import beta_bernoulli, probit
+from nba_engine.models.contract import Model, Receipt, positions
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int32]
+Entity = tuple[str, str]
+
+
+class Beliefs:
+    """The learned state over the features and candidates of `plan`; `entities` are all that have beliefs, also of actions that left."""
+
+    def __init__(self, plan: Plan, entities: Sequence[Entity]) -> None:
+        self.features = Features(plan.encoder.columns)
+        self.entities = tuple(entities)
+        self.kind = plan.catalog.definition.model.kind
+        make = probit.Probit if self.kind == "probit" else beta_bernoulli.BetaBernoulli
+        self.model: Model = make(self.features.n_features, plan.paths, max(len(entities), 1))
+        self._vocabulary = plan.encoder.vocabulary
+        self._index = np.zeros(self.features.active_max, np.int32)
+        self._value = np.zeros(self.features.active_max)
+
+    @property
+    def version(self) -> int:
+        """Counts every change of beliefs."""
+        return self.model.version
+
+    def score(self, row: Row, candidates: Ints, propensity_out: Floats, deviation_out: Floats) -> None:
+        """Propensity at rank 1 and its posterior deviation, float64[m] each, for `candidates` int32[m]. Changes no belief."""
+        self.model.score(self._index, self._value, self._fill(row, 1), candidates, propensity_out, deviation_out)
+
+    def propensity_at(self, row: Row, candidate: int, rank: int) -> float:
+        """Propensity of one candidate if it is presented at `rank`."""
+        propensity, deviation = np.empty(1), np.empty(1)
+        self.model.score(self._index, self._value, self._fill(row, rank), np.array([candidate], np.int32), propensity, deviation)
+        return float(propensity[0])
+
+    def update(self, row: Row, rank: int, candidate: int, reward: float) -> Receipt:
+        """Learn that `candidate`, presented at `rank` in the situation of `row`, earned `reward` in [0, 1]."""
+        self.features.observe(row.values, row.states)
+        return self.model.update(self._index, self._value, self._fill(row, rank), candidate, reward)
+
+    def take_back(self, receipt: Receipt) -> None:
+        """Remove exactly what the update added to the model; the scaling of facts keeps what it has seen."""
+        self.model.take_back(receipt)
+
+    def state(self) -> dict[str, Any]:
+        """Plain data: arrays by name, feature and entity names; the same beliefs give the same bytes."""
+        return {
+            "kind": self.kind,
+            "features": [list(name) for name in self._feature_names()],
+            "numbers": self.features.number_names,
+            "entities": [list(entity) for entity in self.entities],
+            "scaling": self.features.state()["scaling"],
+            "model": self.model.state(),
+        }
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Take over the `state()` of any earlier plan: what both know by name moves, the rest starts from its prior."""
+        if state["kind"] == self.kind:
+            names, entities = [tuple(n) for n in state["features"]], [tuple(e) for e in state["entities"]]
+            if self.kind == "probit":
+                moved = probit.carried(state["model"], names, entities, self._feature_names(), list(self.entities))
+            else:
+                moved = beta_bernoulli.carried(state["model"], entities, list(self.entities))
+            self.model.load({**moved, "version": state["model"]["version"]})
+        scaling = self.features.state()["scaling"]
+        place = positions(state["numbers"], self.features.number_names)
+        scaling[place[place >= 0]] = state["scaling"][place >= 0]
+        self.features.load({"scaling": scaling})
+
+    def moved(self, receipt: Receipt, before: Beliefs) -> Receipt:
+        """A receipt of the beliefs `before` a reload, in this numbering; entities keep their numbers."""
+        if before.features.names == self.features.names:
+            return receipt
+        return receipt.moved(positions(before._feature_names(), self._feature_names()), np.arange(len(before.entities), dtype=np.int32))
+
+    def _fill(self, row: Row, rank: int) -> int:
+        return self.features.fill(row.values, row.states, row.item_codes, row.item_offsets, rank, self._index, self._value)
+
+    def _feature_names(self) -> list[tuple[str, str]]:
+        return self.features.names_of(self._vocabulary.state())

@@ -1,0 +1,172 @@
+"""A catalog that holds together: its definition, its facts, and every rule parsed and checked against them. Compiling it stands elsewhere."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nba_engine import schema
+from nba_engine.errors import CheckError, RuleError
+
+if TYPE_CHECKING:
+    from nba_engine.catalog.checking import Finding
+    from nba_engine.catalog.definition import Definition, Ruled
+    from nba_engine.catalog.faults import Faults
+    from nba_engine.catalog.loading import KeyPath, Source
+    from nba_engine.rules.checking import Checked
+    from nba_engine.rules.syntax import Node
+
+RULE_STAGES = ("eligibility", "applicability", "suitability")
+"""The engagement rules, in the order in which they are asked."""
+
+
+class Catalog:
+    """What the business wrote down, once it holds together.
+
+    Made by `Catalog.load` or `Catalog.from_dict`; both raise CatalogError with every fault at once.
+
+    Attributes
+    ----------
+    definition : Definition
+        Everything written, with defaults filled in.
+    facts : tuple[schema.Fact, ...]
+        The declared facts in their order, without the built-in ones.
+    types : dict[str, schema.Type]
+        Types of all names that rules may read, the built-in ones included.
+    source : str
+        The file's name, or ''.
+
+    Examples
+    --------
+    >>> catalog = Catalog.from_dict({"facts": {"age": "int"}, "actions": [{"id": "club", "eligibility": "age >= 18"}]})
+    >>> catalog.definition.actions[0].eligibility
+    ('age >= 18',)
+    """
+
+    def __init__(self, definition: Definition, rules: Mapping[str, tuple[Node, Checked]], source: str = "") -> None:
+        self.definition = definition
+        self.source = source
+        self.facts = facts_of(definition)
+        self.types = types_of(definition)
+        self._rules = dict(rules)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Catalog:
+        """The catalog in a YAML (.yaml, .yml) or JSON (.json) file; CatalogError lists every fault with line and column."""
+        from nba_engine.catalog.loading import read
+
+        return cls._from_source(read(path))
+
+    @classmethod
+    def from_dict(cls, mapping: Mapping[str, Any]) -> Catalog:
+        """The catalog in a mapping of plain values; dates may be ISO text or `date`, durations text or `timedelta`."""
+        from nba_engine.catalog.loading import Source
+
+        return cls._from_source(Source(mapping))
+
+    @classmethod
+    def _from_source(cls, source: Source) -> Catalog:
+        from nba_engine.catalog.faults import Faults
+        from nba_engine.catalog.references import check_references
+        from nba_engine.catalog.validation import validate
+
+        faults = Faults(source)
+        definition = validate(source.value, faults)
+        check_references(definition, faults)
+        rules = _read_rules(definition, faults)
+        faults.raise_if_any()
+        return cls(definition, rules, source.name)
+
+    @property
+    def name(self) -> str:
+        return self.definition.name
+
+    @property
+    def version(self) -> str:
+        """As written; without one, twelve hexadecimal digits that change when the definition does."""
+        return self.definition.version or hashlib.sha256(self.definition.model_dump_json(warnings=False).encode()).hexdigest()[:12]
+
+    def rule(self, text: str) -> tuple[Node, Checked]:
+        """Syntax tree and check of a rule or value text of this catalog; KeyError for any other text."""
+        return self._rules[text]
+
+    def check(self) -> list[Finding]:
+        """What holds together but is probably not meant: unreachable actions, shadowed rules, unused facts ... Worst first."""
+        from nba_engine.catalog.checking import check
+
+        return check(self)
+
+    def __repr__(self) -> str:
+        return f"<Catalog {self.name!r} {self.version!r}: {len(self.definition.actions)} actions>"
+
+
+def facts_of(definition: Definition) -> tuple[schema.Fact, ...]:
+    return tuple(
+        schema.Fact(name, fact.type, fact.origin, fact.predictor, fact.sensitive, fact.immutable) for name, fact in definition.facts.items()
+    )
+
+
+def types_of(definition: Definition) -> dict[str, schema.Type]:
+    return {fact.name: fact.type for fact in (*facts_of(definition), *schema.BUILT_IN_FACTS)}
+
+
+def engagement_rules(path: KeyPath, record: Ruled) -> Iterator[tuple[KeyPath, str]]:
+    """Path and text of the rules that stand at one issue, group, action or treatment itself, in the order in which they are asked."""
+    for stage in RULE_STAGES:
+        for k, text in enumerate(getattr(record, stage)):
+            yield (*path, stage, k), text
+
+
+def rule_places(definition: Definition) -> Iterator[tuple[KeyPath, str, bool]]:
+    """Every text of the rule language: its path, the text, and whether it must be a number (a value) instead of a bool."""
+    ruled: list[tuple[KeyPath, Ruled]] = []
+    for issue_name, issue in definition.issues.items():
+        ruled.append((("issues", issue_name), issue))
+        ruled += [(("issues", issue_name, "groups", name), group) for name, group in issue.groups.items()]
+    for i, action in enumerate(definition.actions):
+        ruled.append((("actions", i), action))
+        ruled += [(("actions", i, "treatments", k), treatment) for k, treatment in enumerate(action.treatments)]
+        if isinstance(action.value, str):
+            yield ("actions", i, "value"), action.value, True
+    for path, record in ruled:
+        yield from ((rule_path, text, False) for rule_path, text in engagement_rules(path, record))
+    for i, context_weight in enumerate(definition.context_weights):
+        yield ("context_weights", i, "when"), context_weight.when, False
+
+
+def _read_rules(definition: Definition, faults: Faults) -> dict[str, tuple[Node, Checked]]:
+    """Every distinct text parsed and checked once; a text at fault is told at each of its places."""
+    types = types_of(definition)
+    rules: dict[str, tuple[Node, Checked] | RuleError] = {}
+    for path, text, is_value in rule_places(definition):
+        if text not in rules:
+            rules[text] = _read_rule(text, types)
+        rule = rules[text]
+        if isinstance(rule, RuleError):
+            if not (isinstance(rule, CheckError) and ("facts",) in faults.mended):
+                faults.add(path, rule.problem, excerpt=rule.excerpt)
+            continue
+        type_ = rule[1].type
+        if is_value and type_ not in (*schema.NUMBERS, schema.DYN):
+            faults.add(path, f"came a value of type {type_}, needed a number: int, uint or double", excerpt=text)
+        elif not is_value and type_ not in (schema.BOOL, schema.DYN):
+            faults.add(path, f"came a rule of type {type_}, needed bool: compare it with something", excerpt=text)
+    return {text: rule for text, rule in rules.items() if not isinstance(rule, RuleError)}
+
+
+def _read_rule(text: str, types: dict[str, schema.Type]) -> tuple[Node, Checked] | RuleError:
+    from nba_engine.rules.checking import check
+    from nba_engine.rules.normal import FORMULA_NODES_MAX, Normalizer
+    from nba_engine.rules.parsing import parse
+
+    try:
+        node = parse(text)
+        checked = check(node, types, text)
+        if checked.type == schema.BOOL and 2 * len(text) > FORMULA_NODES_MAX:
+            # A rule too large to compile is told here, with its place; a normal form has at most two parts per character.
+            Normalizer().formula(node, text)
+        return node, checked
+    except RuleError as error:
+        return error

@@ -1,0 +1,177 @@
+"""Whether rules can all be true of one subject at once, by reasoning about one fact at a time.
+
+Every comparison of a fact with a constant narrows what the fact may still be; where nothing is left, the rules contradict each other. Between
+facts nothing is concluded, so what is called contradictory is so, and what is not may still be. Comparisons that NaN could escape are left out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from nba_engine import schema
+from nba_engine.rules.normal import Formula, Leaf
+from nba_engine.rules.slots import constant_of, dotted_name
+from nba_engine.rules.syntax import Call, Has, ListLiteral, Literal, Node
+
+_TURNED = {"_<_": "_>_", "_<=_": "_>=_", "_>_": "_<_", "_>=_": "_<=_", "_==_": "_==_", "_!=_": "_!=_"}
+_NEGATED = {"_<_": "_>=_", "_<=_": "_>_", "_>_": "_<=_", "_>=_": "_<_", "_==_": "_!=_", "_!=_": "_==_"}
+_RANGE_LISTED_MAX = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Domain:
+    """What one fact may still be. `given`: True where it must have a value, False where it must have none; `rules` narrowed it so far."""
+
+    lower: Any = None
+    lower_open: bool = False
+    upper: Any = None
+    upper_open: bool = False
+    allowed: frozenset[Any] | None = None
+    excluded: frozenset[Any] = frozenset()
+    given: bool | None = None
+    rules: tuple[str, ...] = ()
+
+    def is_empty(self, whole: bool) -> bool:
+        """Whether no value is left; `whole` where only whole numbers count."""
+        if self.given is False:
+            return False
+        if self.allowed is not None:
+            return not any(self._holds(value) for value in self.allowed)
+        if self.lower is None or self.upper is None:
+            return False
+        if not whole or not (math.isfinite(self.lower) and math.isfinite(self.upper)):
+            return self.lower > self.upper or (self.lower == self.upper and (self.lower_open or self.upper_open or self.lower in self.excluded))
+        first = math.floor(self.lower) + 1 if self.lower_open else math.ceil(self.lower)
+        last = math.ceil(self.upper) - 1 if self.upper_open else math.floor(self.upper)
+        return last < first or (last - first < _RANGE_LISTED_MAX and all(n in self.excluded for n in range(first, last + 1)))
+
+    def _holds(self, value: Any) -> bool:
+        if value in self.excluded:
+            return False
+        above = self.lower is None or value > self.lower or (value == self.lower and not self.lower_open)
+        return above and (self.upper is None or value < self.upper or (value == self.upper and not self.upper_open))
+
+
+@dataclass(slots=True)
+class Possible:
+    """What may still be true after some rules: a domain per fact, and the sign of each condition that is no comparison with a constant."""
+
+    types: Mapping[str, schema.Type]
+    domains: dict[str, Domain] = field(default_factory=dict)
+    signs: dict[Node, tuple[bool, str]] = field(default_factory=dict)
+
+    def copy(self) -> Possible:
+        return Possible(self.types, dict(self.domains), dict(self.signs))
+
+    def fix(self, name: str, values: Iterable[Any]) -> None:
+        """Say from outside what a fact can be."""
+        self.domains[name] = Domain(allowed=frozenset(values), given=True)
+
+    def contradiction(self, rules: Iterable[tuple[str, Formula | Leaf]]) -> tuple[str, ...] | None:
+        """Add the rules (name and normal form); the names of those that cannot hold together, or None. Cost: O(conditions)."""
+        waiting: list[tuple[str, Formula]] = []
+        stack = list(rules)[::-1]
+        while stack:
+            rule, part = stack.pop()
+            if isinstance(part, Formula) and part.all_of:
+                stack += [(rule, inner) for inner in reversed(part.parts)]
+            elif isinstance(part, Formula):
+                waiting.append((rule, part))
+            elif (clash := self._add(part, rule)) is not None:
+                return clash
+        for rule, either in waiting:
+            clashes = [self.copy().contradiction([(rule, part)]) for part in either.parts]
+            if all(clash is not None for clash in clashes):
+                return tuple(dict.fromkeys([name for clash in clashes for name in clash or ()] or [rule]))
+        return None
+
+    def _add(self, leaf: Leaf, rule: str) -> tuple[str, ...] | None:
+        sign, before = self.signs.setdefault(leaf.node, (leaf.positive, rule))
+        if sign != leaf.positive:
+            return tuple(dict.fromkeys((before, rule)))
+        narrowed = _narrowing(leaf, self.types)
+        if narrowed is None:
+            return None
+        name, relation, constant = narrowed
+        old = self.domains.get(name, Domain())
+        try:
+            new = _narrow(old, relation, constant, rule)
+            empty = new.is_empty(_kind(name, self.types) in ("int", "uint"))
+        except TypeError:  # constants of kinds that have no common order
+            return None
+        if empty or old.given not in (None, new.given):
+            return new.rules
+        self.domains[name] = new
+        return None
+
+
+def _narrowing(leaf: Leaf, types: Mapping[str, schema.Type]) -> tuple[str, str, Any] | None:
+    """Fact, relation and constant of a condition that speaks of one fact; None for any other. Relations are CEL's, `in`, `not in`, `given`."""
+    node, positive = leaf.node, leaf.positive
+    name = dotted_name(node)
+    if name is not None and _kind(name, types) == "bool":
+        return name, "_==_", positive
+    if isinstance(node, Has):
+        held = dotted_name(node.operand)
+        return None if held is None else (held, "given", positive)
+    if not isinstance(node, Call) or len(node.arguments) != 2:
+        return None
+    left, right = node.arguments
+    name = dotted_name(left)
+    if node.function == "@in" and name is not None and isinstance(right, ListLiteral):
+        values = constant_of(right)
+        hashable = isinstance(values, list) and all(isinstance(v, str | int | float) for v in values)
+        return (name, "in" if positive else "not in", frozenset(values)) if hashable else None
+    if node.function not in _TURNED:
+        return None
+    relation = node.function
+    if name is None:
+        left, right, relation = right, left, _TURNED[relation]
+        name = dotted_name(left)
+    if name is None or _kind(name, types) in (None, "dyn", "list", "map", "struct"):
+        return None
+    return _comparison(name, relation, right, positive, _kind(name, types))
+
+
+def _comparison(name: str, relation: str, right: Node, positive: bool, kind: str | None) -> tuple[str, str, Any] | None:
+    if isinstance(right, Literal) and right.type == schema.NULL:
+        return (name, "given", (relation == "_!=_") == positive) if relation in ("_==_", "_!=_") else None
+    constant = constant_of(right)
+    if constant is None or constant != constant:
+        return None
+    if not positive:
+        if kind == "double" and relation not in ("_==_", "_!=_"):
+            return None  # NaN is neither below nor above
+        relation = _NEGATED[relation]
+    return name, relation, constant
+
+
+def _narrow(domain: Domain, relation: str, constant: Any, rule: str) -> Domain:
+    changes: dict[str, Any] = {"given": constant if relation == "given" else True}
+    if rule not in domain.rules:
+        changes["rules"] = (*domain.rules, rule)
+    if relation in ("_==_", "in"):
+        values = constant if relation == "in" else frozenset((constant,))
+        changes["allowed"] = values if domain.allowed is None else domain.allowed & values
+    elif relation in ("_!=_", "not in"):
+        changes["excluded"] = domain.excluded | (constant if relation == "not in" else {constant})
+    elif relation in ("_>_", "_>=_"):
+        is_open = relation == "_>_"
+        if domain.lower is None or constant > domain.lower or (constant == domain.lower and is_open):
+            changes |= {"lower": constant, "lower_open": is_open}
+    elif relation in ("_<_", "_<=_"):
+        is_open = relation == "_<_"
+        if domain.upper is None or constant < domain.upper or (constant == domain.upper and is_open):
+            changes |= {"upper": constant, "upper_open": is_open}
+    return replace(domain, **changes)
+
+
+def _kind(name: str, types: Mapping[str, schema.Type]) -> str | None:
+    first, *fields = name.split(".")
+    type_ = types.get(first)
+    for part in fields:
+        type_ = dict(type_.fields).get(part) if type_ is not None else None
+    return None if type_ is None else type_.kind

@@ -1,0 +1,106 @@
+"""The compiled catalog: all that a decision reads of what the business wrote down, as arrays over candidates.
+
+A candidate is an action on one of its treatments, or an action without treatments, which may be offered on every channel. Candidates stand in
+the order of the actions, those of one action side by side.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from nba_engine.arbitration.exploration import Exploration
+from nba_engine.catalog.catalog import Catalog
+from nba_engine.contact.rules import ContactRules
+from nba_engine.facts.encoding import Encoder
+from nba_engine.rules.index import RuleIndex
+
+Words = npt.NDArray[np.uint64]
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int32]
+
+NO_VALUE_SLOT = -1
+
+
+@dataclass(frozen=True, slots=True)
+class ControlGroup:
+    """Subjects whose hash falls into [start, stop) are served by a fixed rule."""
+
+    name: str
+    kind: Literal["uniform", "nothing"]
+    start: float
+    stop: float
+
+
+@dataclass(frozen=True, slots=True)
+class ContextWeight:
+    """Multiplies the priority of the candidates that `affected` bool[n] marks while the rule target holds."""
+
+    target: int
+    multiplier: float
+    affected: npt.NDArray[np.bool_]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """A channel that is closed unless a fact is true; `candidates` are those bound to it."""
+
+    channel_index: int
+    channel: str
+    column: int
+    fact: str
+    candidates: Words
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Plan:
+    """One catalog, compiled. Immutable; w words hold a bit per candidate.
+
+    action int32[n]: action index; channel int32[n]: channel index, -1 on every channel; numbers float64[n, 3]: constant value, lever, cost;
+    value_slots int32[n, 2]: slot of the value expression (NO_VALUE_SLOT for a constant) and whether it is a double; explores uint8[n];
+    action_keys, candidate_keys uint64[n]: stable hashes of the ids; stages: (name, first word among the rule targets) of each tier of rules, the words also as `stage_words`;
+    channel_masks uint64[n_channels + 1, w]: candidates that may be offered there, the last row for any channel;
+    windows int64[k, 3]: candidate, first and last microsecond valid;
+    paths int32[n, 5]: entity per level, in the engine's numbering of entities.
+    """
+
+    catalog: Catalog
+    encoder: Encoder
+    index: RuleIndex
+    contact_rules: ContactRules
+    exploration: Exploration
+    sticky_us: int | None
+    action_ids: tuple[str, ...]
+    channel_ids: tuple[str, ...]
+    directions: tuple[str, ...]
+    treatments: tuple[str | None, ...]
+    scripts: tuple[str | None, ...]
+    action: Ints
+    channel: Ints
+    numbers: Floats
+    value_slots: Ints
+    explores: npt.NDArray[np.uint8]
+    action_keys: Words
+    candidate_keys: Words
+    null_candidate: int
+    stages: tuple[tuple[str, int], ...]
+    stage_words: npt.NDArray[np.int64]
+    channel_masks: Words
+    consents: tuple[Consent, ...]
+    windows: npt.NDArray[np.int64]
+    context_weights: tuple[ContextWeight, ...]
+    control_groups: tuple[ControlGroup, ...]
+    paths: Ints
+    candidate_of: dict[tuple[str, str | None], int]
+
+    @property
+    def n_candidates(self) -> int:
+        return len(self.action)
+
+    @property
+    def version(self) -> str:
+        return self.catalog.version

@@ -1,0 +1,62 @@
+"""Stable small numbers for the texts that events mention: append-only, so a number keeps its meaning through every reload."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal, get_args
+
+Kind = Literal["action", "treatment", "channel", "label", "reason"]
+
+PRESENTED = "presented"
+"""The label under which contact policies count presentations; number 0 among the labels."""
+
+PRESENTED_NUMBER = 0
+DIRECTIONS = ("inbound", "outbound")
+
+_BETWEEN = "\x1f"
+
+
+class Names:
+    """Text -> number, one append-only table per kind.
+
+    A treatment is numbered together with its action (`treatment_text`), so equal treatment ids of two actions stay apart,
+    and an action without treatments has a number here too.
+    """
+
+    __slots__ = ("_numbers",)
+
+    def __init__(self) -> None:
+        self._numbers: dict[str, dict[str, int]] = {kind: {} for kind in get_args(Kind)}
+        self.number("label", PRESENTED)
+
+    def number(self, kind: Kind, text: str) -> int:
+        """The number of `text`, given now if it is new."""
+        known = self._numbers[kind]
+        return known.setdefault(text, len(known))
+
+    def count(self, kind: Kind) -> int:
+        """How many texts of this kind are known."""
+        return len(self._numbers[kind])
+
+    def texts(self, kind: Kind) -> list[str]:
+        """Every text of this kind, in the order of its number."""
+        return list(self._numbers[kind])
+
+    def state(self) -> dict[str, list[str]]:
+        """Kind -> texts in order."""
+        return {kind: list(known) for kind, known in self._numbers.items()}
+
+    def load(self, state: Mapping[str, list[str]]) -> None:
+        """Take over what `state` gave."""
+        self._numbers = {kind: {text: i for i, text in enumerate(state[kind])} for kind in get_args(Kind)}
+
+
+def treatment_text(action: str, treatment: str | None) -> str:
+    """The text under which `Names` numbers a treatment of an action."""
+    return f"{action}{_BETWEEN}{treatment or ''}"
+
+
+def treatment_parts(text: str) -> tuple[str, str | None]:
+    """(action, treatment) of what `treatment_text` gave."""
+    action, _, treatment = text.rpartition(_BETWEEN)
+    return action, treatment or None

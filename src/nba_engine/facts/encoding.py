@@ -1,0 +1,181 @@
+"""One interaction's facts -> one row of numbers.
+
+The common case is a handful of C-speed passes over all facts: look up, compare the types met with the expected ones, write. Only what is odd
+(null, missing, another number type) is looked at one by one. Cost: about 0.2 us per fact. Unknown names are ignored and noted once each.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from itertools import compress, repeat
+from operator import is_not, itemgetter
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nba_engine.errors import FactsError
+from nba_engine.facts import values as convert
+from nba_engine.facts.columns import KINDS, MISSING, NULL, Column, columns_of
+from nba_engine.facts.vocabulary import Vocabulary
+from nba_engine.schema import BUILT_IN_FACTS, Fact
+
+UNKNOWN_NAMES_MAX = 1000
+_ABSENT = convert.ABSENT
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_PLAIN = {"int": (int, 0), "double": (float, 0.0), "bool": (bool, False), "string": (str, ""), "timestamp": (datetime, _EPOCH),
+          "duration": (timedelta, timedelta(0)), "other": (object, None), "list": (list, [])}
+"""Kind -> the Python type that needs no second look, and what stands in for null and missing."""
+
+
+@dataclass(slots=True)
+class Row:
+    """One encoded interaction. `facts` are the facts as they came, with structs flattened; they are not copied.
+
+    values int64[n_columns]: int as it is, double as its bits, bool 0 or 1, timestamp and duration in microseconds, string as its code, list and
+    map as their length. states uint8[n_columns]: VALUE, NULL or MISSING. item_codes int32[n_items]: the texts of all lists of strings, column
+    `c` owning `item_offsets[c]:item_offsets[c + 1]` (int32[n_columns + 1]).
+    """
+
+    values: npt.NDArray[np.int64]
+    states: npt.NDArray[np.uint8]
+    item_codes: npt.NDArray[np.int32]
+    item_offsets: npt.NDArray[np.int32]
+    facts: Mapping[str, Any]
+
+
+class Encoder:
+    """Turns facts into rows, for one set of declared facts. Safe to use from any number of threads."""
+
+    def __init__(self, facts: Sequence[Fact], vocabulary: Vocabulary) -> None:
+        self.columns: tuple[Column, ...] = columns_of(facts)
+        self.vocabulary = vocabulary
+        self.unknown_names: set[str] = set()
+        self._structs = [fact for fact in facts if fact.type.kind == "struct"]
+        self._known = {c.name for c in self.columns} | {fact.name for fact in facts}
+        self._given = [i for i, c in enumerate(self.columns) if c.fact not in BUILT_IN_FACTS]
+        self._names = [self.columns[i].name for i in self._given]
+        self._types = tuple(_PLAIN[self.columns[i].kind][0] for i in self._given)
+        self._look_up = itemgetter(*self._names) if len(self._names) > 1 else None
+        kinds = [self.columns[i].kind for i in self._given]
+        bounds = [sum(kind in KINDS[:k] for kind in kinds) for k in range(len(KINDS) + 1)]
+        self._numbers = slice(0, bounds[KINDS.index("string")])
+        self._strings, self._times, self._durations, self._others, self._lists = (
+            slice(bounds[KINDS.index(kind)], bounds[KINDS.index(kind) + 1]) for kind in ("string", "timestamp", "duration", "other", "list"))
+        self._string_codes = [vocabulary.codes(name) for name in self._names[self._strings]]
+        self._list_codes = [vocabulary.codes(self.columns[i].name) if self.columns[i].has_vocabulary else None for i in self._given[self._lists]]
+        self._channel_codes, self._direction_codes = vocabulary.codes("channel"), vocabulary.codes("direction")
+        self._built_in = {name: i for i, c in enumerate(self.columns) if c.fact in BUILT_IN_FACTS for name in (c.name,)}
+        self._layout = struct.Struct("=" + "".join("d" if c.kind == "double" else "q" for c in self.columns))
+
+    def encode(self, facts: Mapping[str, Any], now_us: int, channel: str | None, direction: str | None) -> Row:
+        """The row of `facts` at `now_us` (UTC microseconds). Raises FactsError naming the first fact of a wrong type."""
+        if self._structs:
+            facts = self._flattened(facts)
+        try:
+            found: Sequence[Any] = self._look_up(facts) if self._look_up else [facts[name] for name in self._names]
+        except KeyError:
+            found = [facts.get(name, _ABSENT) for name in self._names]
+        types = tuple(map(type, found))
+        states = np.zeros(len(self.columns), np.uint8)
+        n_absent = 0
+        if types != self._types:
+            found, n_absent = self._mended(found, types, states)
+        if len(facts) > len(self._names) - n_absent and len(self.unknown_names) < UNKNOWN_NAMES_MAX:
+            self.unknown_names.update(str(name) for name in facts if name not in self._known)
+        if channel is None:
+            states[self._built_in["channel"]] = states[self._built_in["direction"]] = MISSING
+        items, ends, lengths = self._items(found[self._lists])
+        values = np.empty(len(self.columns), np.int64)
+        try:
+            self._layout.pack_into(
+                values, 0, *found[self._numbers],
+                *map(dict.get, self._string_codes, found[self._strings], repeat(0)),
+                self._channel_codes.get(channel, 0), self._direction_codes.get(direction, 0),
+                *[(d := v - _EPOCH).days * 86_400_000_000 + d.seconds * 1_000_000 + d.microseconds for v in found[self._times]], now_us,
+                *[d.days * 86_400_000_000 + d.seconds * 1_000_000 + d.microseconds for d in found[self._durations]],
+                *[len(v) if isinstance(v, Mapping) else 0 for v in found[self._others]], *lengths)
+        except (struct.error, TypeError):
+            raise self._unencodable(found) from None
+        offsets = np.zeros(len(self.columns) + 1, np.int32)
+        if ends:
+            offsets[-len(ends):] = ends
+        return Row(values, states, np.array(items, np.int32), offsets, facts)
+
+    def variables(self, row: Row) -> dict[str, Any]:
+        """The facts of `row` as the plain evaluator reads them: null as None, a missing fact absent, structs nested, times aware."""
+        found: dict[str, Any] = {}
+        for column in self.columns:
+            value = row.facts.get(column.name, _ABSENT)
+            if column.fact in BUILT_IN_FACTS or value is _ABSENT:
+                continue
+            *path, last = column.name.split(".")
+            place = found
+            for part in path:
+                place = place.setdefault(part, {})
+            place[last] = None if value is None else convert.plain(value, column.type, column.name)
+        return found
+
+    def learn_texts(self, row: Row) -> None:
+        """Give codes to the texts of `row` that have none yet, in the vocabulary and in the row itself."""
+        for i in self._given[self._strings]:
+            text = row.facts.get(self.columns[i].name)
+            if row.values[i] == 0 and isinstance(text, str):
+                row.values[i] = self.vocabulary.learn(self.columns[i].name, text)
+        for i, codes in zip(self._given[self._lists], self._list_codes, strict=True):
+            texts = row.facts.get(self.columns[i].name)
+            if codes is not None and texts:
+                for k, text in enumerate(convert.plain(texts, self.columns[i].type, self.columns[i].name), start=row.item_offsets[i]):
+                    if row.item_codes[k] == 0:
+                        row.item_codes[k] = self.vocabulary.learn(self.columns[i].name, text)
+
+    def _mended(self, found: Sequence[Any], types: tuple[type, ...], states: npt.NDArray[np.uint8]) -> tuple[list[Any], int]:
+        """`found` with what is odd made plain, null and missing replaced and noted in `states`; and how many were missing."""
+        mended, n_absent = list(found), 0
+        for i in compress(range(len(types)), map(is_not, types, self._types)):
+            column, value = self.columns[self._given[i]], mended[i]
+            if value is None or value is _ABSENT:
+                n_absent += value is _ABSENT
+                states[self._given[i]] = NULL if value is None else MISSING
+                mended[i] = _PLAIN[column.kind][1]
+            else:
+                mended[i] = convert.plain(value, column.type, column.name)
+        return mended, n_absent
+
+    def _items(self, lists: Sequence[list[Any]]) -> tuple[list[int], list[int], list[int]]:
+        """Of the list facts: the codes of all texts, where each list ends among them, and the lengths."""
+        items: list[int] = []
+        ends: list[int] = []
+        for codes, found in zip(self._list_codes, lists, strict=True):
+            if codes is not None:
+                try:
+                    items += [codes[text] for text in found]
+                except (KeyError, TypeError):
+                    items += [codes.get(text, 0) for text in self._checked(found, codes)]
+            ends.append(len(items))
+        return items, ends, list(map(len, lists))
+
+    def _checked(self, texts: list[Any], codes: dict[str, int]) -> list[str]:
+        if set(map(type, texts)) <= {str}:
+            return texts
+        column = self.columns[self._given[self._lists][next(i for i, c in enumerate(self._list_codes) if c is codes)]]
+        return convert.plain(texts, column.type, column.name)
+
+    def _flattened(self, facts: Mapping[str, Any]) -> dict[str, Any]:
+        flat = dict(facts)
+        for fact in self._structs:
+            if fact.name in flat:
+                flat.update(convert.flatten(fact.name, flat.pop(fact.name), fact.type))
+        return flat
+
+    def _unencodable(self, found: Sequence[Any]) -> FactsError:
+        """Says which fact could not be written: a time without a zone or a number beyond 64 bits."""
+        for i, value in zip(self._given, found, strict=True):
+            column = self.columns[i]
+            convert.plain(value, column.type, column.name)
+            if isinstance(value, int) and not -(2**63) <= value < 2**63:
+                return FactsError(f"fact {column.name!r}: {value} does not fit into 64 bits; give a value from -2**63 to 2**63 - 1", column.name)
+        return FactsError("a fact cannot be encoded; give values of the declared types", "")

@@ -1,0 +1,259 @@
+"""An encoded row becomes sparse features: what models read instead of facts.
+
+Each predictor column owns a block of consecutive features, of which few are active in a row (all others are 0):
+
+    bool       false | true | null | missing
+    string     first `categories_max` texts of the vocabulary | other | null | missing
+    texts      the same, one active per distinct text of a list<string>
+    number     z (straight line) | hats over z | null | missing     int, double, duration; length of other lists and of maps
+    age        the same over sign(a) log(1 + |a|), a = now - fact in days
+    cycle      sine and cosine of hour and weekday, for timestamps of the interaction itself
+
+z is the standard score under a running mean and deviation, held within +/- 3; a hat is 1 at its knot and falls linearly to 0 at the next.
+Feature 0 is the bias; the rank's features stand last. Values are scaled so that one prior variance serves every feature: the hats carry
+less of it than the straight line, because a curve should be believed later than a slope (docs/decisions/0002-encoding-and-exploration.md).
+**Cost** about 1 us for 50 columns.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from nba_engine.facts import scaling as _scaling
+from nba_engine.facts.columns import Column
+from nba_engine.numerics.kernel import kernel, scalar
+
+RANK_MAX = 10
+Z_MAX = 3.0
+N_KNOTS = 13
+LINE_SCALE = 1.0
+HAT_SCALE = 0.5
+
+_BOOL, _TEXT, _TEXTS, _INT, _DOUBLE, _AGE, _CYCLE = range(7)
+_NULL, _MISSING = 1, 2
+_KIND, _COLUMN, _FIRST, _SIZE, _NUMBER = range(5)
+"""Fields of a block, int32[5]: its kind, its column, its first feature, its features before null and missing, its row in the scaling."""
+
+_SCALARS = {"bool": _BOOL, "string": _TEXT, "int": _INT, "double": _DOUBLE, "duration": _INT, "list": _INT, "map": _INT,
+            "timestamp": _AGE}  # fmt: skip
+_US_PER_DAY = 86_400_000_000
+_US_PER_HOUR = 3_600_000_000
+
+
+class Features:
+    """The encoder of one catalog version's rows.
+
+    Parameters
+    ----------
+    columns : the encoded row's columns in order; those whose fact is no predictor give no features. An age needs the column `now`.
+    categories_max : texts per column with a feature of their own, the vocabulary's first ones; later ones share "other".
+
+    Attributes
+    ----------
+    n_features : features altogether, active or not
+    active_max : features that one row can activate at most
+    names : (fact, bin) of each feature. A text stands as its code (`#3`); `names_of` puts the texts in.
+    """
+
+    def __init__(self, columns: Sequence[Column], categories_max: int = 32) -> None:
+        names = [("bias", "")]
+        blocks: list[tuple[int, int, int, int, int]] = []
+        self.active_max = 2
+        n_numbers = 0
+        for i, column in enumerate(columns):
+            for kind in _kinds_of(column):
+                bins = _bins_of(kind, categories_max)
+                absent = 0 if kind == _CYCLE else 2
+                is_number = kind in (_INT, _DOUBLE, _AGE)
+                blocks.append((kind, i, len(names), len(bins) - absent, n_numbers if is_number else -1))
+                names += [(column.name, bin_) for bin_ in bins]
+                n_numbers += is_number
+                self.active_max += _active_of(kind, categories_max)
+        self._blocks = np.array(blocks, dtype=np.int32).reshape(-1, 5)
+        self._first_rank = len(names)
+        self.names = names + [("rank", str(rank)) for rank in range(2, RANK_MAX + 1)]
+        self.n_features = len(self.names)
+        self._now = next((i for i, column in enumerate(columns) if column.name == "now"), -1)
+        if self._now < 0 and any(block[_KIND] == _AGE for block in blocks):
+            raise ValueError("the row has timestamps but no column 'now' to take their age from; add it to the columns")
+        self._scaling = _scaling.empty_scaling(n_numbers)
+        self._numbers = np.empty(n_numbers)
+
+    def names_of(self, texts: Mapping[str, Sequence[str]]) -> list[tuple[str, str]]:
+        """`names` with texts in place of codes; `texts[column]` lists that column's vocabulary from code 1 on."""
+        names: list[tuple[str, str]] = []
+        for column, bin_ in self.names:
+            known = texts.get(column, ())
+            code = int(bin_[1:]) if bin_.startswith("#") else 0
+            names.append((column, f"={known[code - 1]}") if 0 < code <= len(known) else (column, bin_))
+        return names
+
+    def fill(
+        self,
+        values: npt.NDArray[np.int64],
+        states: npt.NDArray[np.uint8],
+        item_codes: npt.NDArray[np.int32],
+        item_offsets: npt.NDArray[np.int32],
+        rank: int,
+        index_out: npt.NDArray[np.int32],
+        value_out: npt.NDArray[np.float64],
+    ) -> int:
+        """Write the active features of one row, bias first and rank (from 2 on; 10 and later alike) last; return how many.
+
+        `values` int64[n_columns], `states` uint8[n_columns], `item_codes` int32[n_items], `item_offsets` int32[n_columns + 1] as in
+        the encoded row; `index_out` int32 and `value_out` float64 hold at least `active_max`. Changes nothing else.
+        """
+        n_active = _fill_features(values, states, item_codes, item_offsets, self._blocks, self._scaling, index_out, value_out, self._now)
+        if rank < 2:
+            return n_active
+        index_out[n_active] = self._first_rank + min(rank, RANK_MAX) - 2
+        value_out[n_active] = 1.0
+        return n_active + 1
+
+    def observe(self, values: npt.NDArray[np.int64], states: npt.NDArray[np.uint8]) -> None:
+        """Let the running means and deviations take in one row: once per learned outcome, before its update."""
+        _fill_numbers(values, states, self._blocks, self._numbers, self._now)
+        _scaling.observe(self._numbers, self._scaling)
+
+    def state(self) -> dict[str, npt.NDArray[np.float64]]:
+        """What was learned: `scaling` float64[n_numbers, 4], a copy."""
+        return {"scaling": self._scaling.copy()}
+
+    def load(self, state: Mapping[str, npt.NDArray[np.float64]]) -> None:
+        """Take over what `state` gave; the columns must be the same."""
+        if state["scaling"].shape != self._scaling.shape:
+            raise ValueError(f"scaling of shape {state['scaling'].shape} does not fit these columns; {self._scaling.shape} is needed")
+        self._scaling[:] = state["scaling"]
+
+    @property
+    def number_names(self) -> list[str]:
+        """The column behind each row of the scaling, so that it can be carried to another catalog version by name."""
+        return [self.names[first][0] for _, _, first, _, number in self._blocks.tolist() if number >= 0]
+
+
+def _kinds_of(column: Column) -> tuple[int, ...]:
+    if not column.fact.predictor or column.type.kind not in _SCALARS:
+        return ()
+    if column.type.kind == "list" and column.type.parameters[0].kind == "string":
+        return (_TEXTS,)
+    if column.type.kind == "timestamp" and column.fact.origin == "interaction":
+        return (_AGE, _CYCLE)
+    return (_SCALARS[column.type.kind],)
+
+
+def _bins_of(kind: int, categories_max: int) -> list[str]:
+    if kind == _CYCLE:
+        return ["sin hour", "cos hour", "sin weekday", "cos weekday"]
+    if kind == _BOOL:
+        bins = ["false", "true"]
+    elif kind in (_TEXT, _TEXTS):
+        bins = [*(f"#{code}" for code in range(1, categories_max + 1)), "other"]
+    else:
+        bins = ["z", *(f"hat {knot:+g}" for knot in np.linspace(-Z_MAX, Z_MAX, N_KNOTS))]
+    return [*bins, "null", "missing"]
+
+
+def _active_of(kind: int, categories_max: int) -> int:
+    return {_BOOL: 1, _TEXT: 1, _TEXTS: categories_max + 1, _CYCLE: 4}.get(kind, 3)
+
+
+@kernel
+def _fill_features(values, states, item_codes, item_offsets, blocks, scaling, index_out, value_out, now):
+    index_out[0] = 0
+    value_out[0] = 1.0
+    n = 1
+    for b in range(blocks.shape[0]):
+        block = blocks[b]
+        kind, column, first, size = block[_KIND], block[_COLUMN], block[_FIRST], block[_SIZE]
+        state = states[column]
+        if kind >= _INT and state == 0:
+            if kind == _CYCLE:
+                n = _append_cycle(values[column], first, index_out, value_out, n)
+                continue
+            number = _number(values, column, kind, now)
+            if not math.isnan(number):
+                n = _append_number(number, scaling, block[_NUMBER], first, index_out, value_out, n)
+                continue
+            state = _NULL
+        if state != 0:
+            if kind != _CYCLE:
+                n = _append(first + size + state - 1, 1.0, index_out, value_out, n)
+        elif kind == _BOOL:
+            n = _append(first + values[column], 1.0, index_out, value_out, n)
+        elif kind == _TEXT:
+            n = _append(first + _category(values[column], size), 1.0, index_out, value_out, n)
+        else:
+            start = n
+            for i in range(item_offsets[column], item_offsets[column + 1]):
+                feature = first + _category(item_codes[i], size)
+                if not _holds(index_out, start, n, feature):
+                    n = _append(feature, 1.0, index_out, value_out, n)
+    return n
+
+
+@kernel
+def _fill_numbers(values, states, blocks, numbers, now):
+    for b in range(blocks.shape[0]):
+        kind, column, number = blocks[b, _KIND], blocks[b, _COLUMN], blocks[b, _NUMBER]
+        if number >= 0:
+            numbers[number] = _number(values, column, kind, now) if states[column] == 0 else math.nan
+
+
+@scalar
+def _append(feature, value, index_out, value_out, n):
+    index_out[n] = feature
+    value_out[n] = value
+    return n + 1
+
+
+@scalar
+def _category(code, size):
+    """Place of a vocabulary code in its block: codes 1 .. size - 1 in order, then other."""
+    return code - 1 if 0 < code < size else size - 1
+
+
+@scalar
+def _holds(index_out, start, stop, feature):
+    for i in range(start, stop):
+        if index_out[i] == feature:
+            return True
+    return False
+
+
+@scalar
+def _number(values, column, kind, now):
+    """The number that a column stands for, within +/- 1e100 so that its square is finite; NaN where it is none."""
+    value = values[column]
+    if kind == _DOUBLE:
+        return min(max(values.view(np.float64)[column], -1e100), 1e100)
+    if kind == _AGE:
+        days = (np.float64(values[now]) - np.float64(value)) / _US_PER_DAY
+        return math.copysign(math.log1p(abs(days)), days)
+    return np.float64(value)
+
+
+@scalar
+def _append_number(number, scaling, row, first, index_out, value_out, n):
+    z = (number - scaling[row, _scaling.MEAN]) * scaling[row, _scaling.INVERSE]
+    z = min(max(z, -Z_MAX), Z_MAX)
+    place = (z + Z_MAX) * ((N_KNOTS - 1) / (2.0 * Z_MAX))
+    knot = min(int(place), N_KNOTS - 2)
+    share = place - knot
+    n = _append(first, LINE_SCALE * z, index_out, value_out, n)
+    n = _append(first + 1 + knot, HAT_SCALE * (1.0 - share), index_out, value_out, n)
+    return _append(first + 2 + knot, HAT_SCALE * share, index_out, value_out, n)
+
+
+@scalar
+def _append_cycle(instant, first, index_out, value_out, n):
+    """Hour of day and day of week in UTC, as points on a circle (the epoch was a Thursday; a circle has no first day)."""
+    hour = 2.0 * math.pi * ((instant % _US_PER_DAY) / _US_PER_DAY)
+    weekday = 2.0 * math.pi * (((instant // _US_PER_DAY) % 7) / 7.0)
+    n = _append(first, math.sin(hour), index_out, value_out, n)
+    n = _append(first + 1, math.cos(hour), index_out, value_out, n)
+    n = _append(first + 2, math.sin(weekday), index_out, value_out, n)
+    return _append(first + 3, math.cos(weekday), index_out, value_out, n)

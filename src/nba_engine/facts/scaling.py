@@ -1,0 +1,41 @@
+"""Running mean and deviation of each number, learned outcome by outcome without looking ahead.
+
+Row `i` of `scaling` float64[n_numbers, 4] is (count, mean, sum of squared deviations, 1 / deviation) of number `i`; 1 / deviation is 0
+while only one value has been seen. **Source** Welford 1962, "Note on a method for calculating corrected sums of squares and products".
+**Cost** O(n_numbers), about 2 ns each.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from nba_engine.numerics.kernel import kernel
+
+COUNT, MEAN, SQUARES, INVERSE = 0, 1, 2, 3
+
+
+def empty_scaling(n_numbers: int) -> npt.NDArray[np.float64]:
+    """float64[n_numbers, 4] of columns that have seen nothing."""
+    return np.zeros((n_numbers, 4))
+
+
+def observe(numbers: npt.NDArray[np.float64], scaling: npt.NDArray[np.float64]) -> None:
+    """Take one row of numbers into `scaling`; NaN stands for a number that was not given."""
+    _fill_scaling(numbers, scaling)
+
+
+@kernel
+def _fill_scaling(numbers, scaling):
+    for i in range(numbers.shape[0]):
+        number = numbers[i]
+        if math.isnan(number):
+            continue
+        scaling[i, COUNT] += 1.0
+        step = number - scaling[i, MEAN]
+        scaling[i, MEAN] += step / scaling[i, COUNT]
+        scaling[i, SQUARES] += step * (number - scaling[i, MEAN])
+        if scaling[i, SQUARES] > 0.0:
+            scaling[i, INVERSE] = math.sqrt(scaling[i, COUNT] / scaling[i, SQUARES])

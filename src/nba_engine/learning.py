@@ -1,0 +1,229 @@
+"""What an outcome does: exposure, contact history, then beliefs; time-outs; taking an update back.
+
+Everything here changes `State`, the mutable whole that the engine's lock guards. The same calls in the same order give the same state, which is
+how recovery works. Contact history changes first, so that the next decision of the same call already sees a decline.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any
+
+from nba_engine.beliefs import Beliefs
+from nba_engine.catalog.durations import FOREVER_US
+from nba_engine.catalog.plan import Plan
+from nba_engine.contact.history import Contacts
+from nba_engine.errors import FactsError, OutcomeError
+from nba_engine.facts.encoding import Row
+from nba_engine.facts.vocabulary import Vocabulary
+from nba_engine.ledger import Kept, Ledger, OfferState
+from nba_engine.numerics.random import key_of
+from nba_engine.records import Outcome, Receipt
+
+if TYPE_CHECKING:
+    from nba_engine.catalog.definition import Channel, Definition
+
+NO_RESPONSE = "no_response"
+SKIPPED, PRESENTED = "skipped", "presented"
+
+
+@dataclass(slots=True)
+class State:
+    """Everything that changes: what is believed, whom we have contacted, which decisions are at hand, what is due."""
+
+    plan: Plan
+    beliefs: Beliefs
+    contacts: Contacts
+    ledger: Ledger
+    vocabulary: Vocabulary
+    entities: dict[tuple[str, str], int]
+    due: list[tuple[int, int, int, Kept]] = field(default_factory=list)
+    n_scheduled: int = 0
+
+
+def place(state: State, kept: Kept) -> None:
+    """Take a new decision in. On channels where being returned is being presented, its offers are presented now."""
+    state.ledger.keep(kept)
+    state.ledger.count(kept.decision)
+    for position, offer in enumerate(kept.decision.offers):
+        channel = _channel(state, offer.channel)
+        if channel is not None and channel.presented == "on_return":
+            _present(state, kept, position, kept.judgement.at_us)
+
+
+def offer_position(kept: Kept, action: str | None, treatment: str | None) -> int:
+    """The rank (from 0) of the offer that is meant; OutcomeError where none or more than one fits."""
+    offers = kept.decision.offers
+    found = [i for i, o in enumerate(offers) if action in (None, o.action) and treatment in (None, o.treatment)]
+    if len(found) == 1:
+        return found[0]
+    offered = ", ".join(o.action for o in offers) or "nothing"
+    if not found:
+        raise OutcomeError(f"decision {kept.decision.id} did not offer {action or treatment!r}; it offered {offered}")
+    raise OutcomeError(f"decision {kept.decision.id} offered {offered}; say which one is meant with action=")
+
+
+def check_outcome(definition: Definition, label: str, reason: str | None) -> None:
+    """OutcomeError where the catalog knows no such label or reason, or where the label takes no reason."""
+    if label not in definition.outcomes:
+        raise OutcomeError(f"label {label!r} is not an outcome of the catalog{_suggestion(label, definition.outcomes)}")
+    if reason is None:
+        return
+    if reason not in definition.reasons:
+        raise OutcomeError(f"reason {reason!r} is not a reason of the catalog{_suggestion(reason, definition.reasons)}")
+    if definition.outcomes[label].exposure is not None:
+        raise OutcomeError(f"label {label!r} says what was shown, not what was answered; a reason goes with an answer")
+
+
+def take(state: State, kept: Kept, position: int, outcome: Outcome) -> Receipt:
+    """Let one outcome change the state; a duplicate changes nothing."""
+    offer = kept.offers[position]
+    if outcome.event_id is not None and outcome.event_id in kept.events:
+        return replace(kept.events[outcome.event_id], duplicate=True, learned=False)
+    spec = state.plan.catalog.definition.outcomes[outcome.label]
+    same = offer.label == outcome.label and offer.reason == outcome.reason
+    is_repeat = same or (spec.exposure == PRESENTED and offer.presented_at_us is not None)
+    learned = False
+    if not (is_repeat and outcome.event_id is None):
+        if spec.exposure == PRESENTED:
+            _present(state, kept, position, outcome.at_us)
+        elif spec.exposure == SKIPPED:
+            _skip(state, kept, position, outcome.label)
+        else:
+            if spec.revokes is not None and offer.label not in (spec.revokes, outcome.label):
+                raise OutcomeError(f"{outcome.label!r} takes back {spec.revokes!r}, but the answer to {outcome.action} is {offer.label!r}")
+            learned = _answer(state, kept, position, outcome)
+    receipt = Receipt(kept.decision.id, kept.decision.offers[position].action, outcome.label, outcome.event_id,
+                      is_repeat and outcome.event_id is None, learned, offer.reward)
+    if outcome.event_id is not None:
+        kept.events[outcome.event_id] = receipt
+    return receipt
+
+
+def advance(state: State, at_us: int) -> int:
+    """Apply every time-out due by `at_us`, in the order of their deadlines; returns how many offers fell silent."""
+    n = 0
+    while state.due and state.due[0][0] <= at_us:
+        deadline, _, position, kept = heapq.heappop(state.due)
+        offer, record = kept.offers[position], kept.decision.offers[position]
+        if offer.label is None and offer.presented_at_us is not None and _deadline(state, record.channel, offer.presented_at_us) == deadline:
+            _answer(state, kept, position, Outcome(kept.decision.id, record.action, record.treatment, NO_RESPONSE, deadline))
+            n += 1
+    return n
+
+
+def learn_row(state: State, row: Row, candidate: int, rank: int, reward: float) -> None:
+    """Teach the beliefs one presented candidate's reward."""
+    state.plan.encoder.learn_texts(row)
+    state.beliefs.update(row, rank, candidate, reward)
+
+
+def contact_keys(kept: Kept, position: int) -> dict[str, Any]:
+    """How contact history names an offer."""
+    decision, offer = kept.decision, kept.decision.offers[position]
+    return {"interaction_key": key_of(decision.interaction), "action": offer.action, "treatment": offer.treatment, "channel": offer.channel}
+
+
+def _offer_key(kept: Kept, position: int) -> int:
+    return key_of(f"{kept.decision.id}\x1f{position}")
+
+
+def _present(state: State, kept: Kept, position: int, at_us: int) -> None:
+    offer, channel_name = kept.offers[position], kept.decision.offers[position].channel
+    if offer.label in _skipping(state):
+        offer.label = None
+    if offer.presented_at_us is not None:
+        return
+    channel = _channel(state, channel_name)
+    offer.presented_at_us = at_us
+    state.contacts.present(kept.decision.subject, _offer_key(kept, position), **contact_keys(kept, position),
+                           direction=None if channel is None else channel.direction, at_us=at_us)
+    deadline = _deadline(state, channel_name, at_us)
+    if deadline is not None:
+        state.n_scheduled += 1
+        heapq.heappush(state.due, (deadline, state.n_scheduled, position, kept))
+
+
+def _skip(state: State, kept: Kept, position: int, label: str) -> None:
+    offer = kept.offers[position]
+    _take_back(state, offer)
+    state.contacts.skip(kept.decision.subject, _offer_key(kept, position))
+    offer.presented_at_us, offer.label, offer.reason = None, label, None
+
+
+def _answer(state: State, kept: Kept, position: int, outcome: Outcome) -> bool:
+    """The offer's answer, in place of an earlier one; returns whether the beliefs were taught."""
+    offer, definition = kept.offers[position], state.plan.catalog.definition
+    channel = _channel(state, kept.decision.offers[position].channel)
+    state.contacts.answer(
+        kept.decision.subject, _offer_key(kept, position), **contact_keys(kept, position),
+        direction=None if channel is None else channel.direction, label=outcome.label, reason=outcome.reason, at_us=outcome.at_us)
+    if offer.presented_at_us is None:
+        offer.presented_at_us = outcome.at_us
+    known = offer.label == outcome.label and offer.reason == outcome.reason
+    offer.label, offer.reason = outcome.label, outcome.reason
+    if known:
+        return False
+    _take_back(state, offer)
+    reward = definition.outcomes[outcome.label].reward
+    if reward is None or (outcome.reason is not None and not definition.reasons[outcome.reason].learn):
+        return False
+    return _teach(state, kept, position, reward)
+
+
+def _teach(state: State, kept: Kept, position: int, reward: float) -> bool:
+    here = _in_this_plan(state, kept, position)
+    if here is None:
+        return False
+    row, candidate = here
+    offer = kept.offers[position]
+    state.plan.encoder.learn_texts(row)
+    offer.taught = state.beliefs.update(row, position + 1, candidate, reward)
+    offer.reward = reward
+    return True
+
+
+def _take_back(state: State, offer: OfferState) -> None:
+    if offer.taught is not None:
+        state.beliefs.take_back(offer.taught)
+    offer.taught = offer.reward = None
+
+
+def _in_this_plan(state: State, kept: Kept, position: int) -> tuple[Row, int] | None:
+    """The decision's row and the offer's candidate as the present catalog numbers them; None where it no longer has them."""
+    offer, judgement, plan = kept.decision.offers[position], kept.judgement, state.plan
+    if kept.plan is plan:
+        return judgement.row, kept.offers[position].candidate
+    candidate = plan.candidate_of.get((offer.action, offer.treatment))
+    if candidate is None:
+        return None
+    channel = _channel(state, kept.decision.channel)
+    try:
+        row = plan.encoder.encode(judgement.row.facts, judgement.at_us, kept.decision.channel, None if channel is None else channel.direction)
+    except FactsError:
+        # The new catalog declares a fact otherwise than the one this decision was made under: nothing can be learned across that.
+        return None
+    return row, candidate
+
+
+def _channel(state: State, name: str | None) -> Channel | None:
+    return None if name is None else state.plan.catalog.definition.channels.get(name)
+
+
+def _deadline(state: State, channel_name: str | None, presented_at_us: int) -> int | None:
+    channel = _channel(state, channel_name)
+    if channel is None or channel.no_response >= FOREVER_US:
+        return None
+    return presented_at_us + channel.no_response
+
+
+def _skipping(state: State) -> set[str]:
+    return {label for label, spec in state.plan.catalog.definition.outcomes.items() if spec.exposure == SKIPPED}
+
+
+def _suggestion(name: str, known: Mapping[str, object]) -> str:
+    near = get_close_matches(name, known, 1)
+    return f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(known) or 'none'}"

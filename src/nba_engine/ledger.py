@@ -1,0 +1,100 @@
+"""The decisions that are still at hand: what each offered, what became of every offer, and who asked.
+
+The ledger keeps the last `decisions_max` decisions with all that explain and record need; each subject keeps a running number and its latest
+interactions. Not locked: the engine's lock guards it.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+
+from nba_engine.catalog.plan import Plan
+from nba_engine.decision import Judgement
+from nba_engine.models.contract import Receipt as ModelReceipt
+from nba_engine.records import Decision, Receipt
+
+INTERACTIONS_PER_SUBJECT_MAX = 8
+"""Interactions of a subject that are still recognised as the same one."""
+
+
+@dataclass(slots=True)
+class OfferState:
+    """What became of one offer. Times in microseconds; `label` is the current answer, `reward` what the model was taught for it."""
+
+    candidate: int
+    presented_at_us: int | None = None
+    label: str | None = None
+    reason: str | None = None
+    reward: float | None = None
+    taught: ModelReceipt | None = None
+
+
+@dataclass(slots=True, eq=False)
+class Kept:
+    """A decision at hand: the record, how it came about, and the state of its offers by rank."""
+
+    decision: Decision
+    judgement: Judgement
+    plan: Plan
+    offers: list[OfferState]
+    events: dict[str, Receipt] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Subject:
+    """How many decisions a subject has had, and the first decision of each of its latest interactions."""
+
+    n_decisions: int = 0
+    interactions: dict[str, str] = field(default_factory=dict)
+
+
+class Ledger:
+    """Decisions by id and by request, subjects by name."""
+
+    def __init__(self, decisions_max: int) -> None:
+        self._decisions_max = decisions_max
+        self._kept: OrderedDict[str, Kept] = OrderedDict()
+        self._requests: dict[str, str] = {}
+        self.subjects: dict[str, Subject] = {}
+        self.n_forgotten = 0
+
+    def find(self, decision_id: str) -> Kept | None:
+        return self._kept.get(decision_id)
+
+    def find_request(self, request_id: str) -> Kept | None:
+        return self._kept.get(self._requests.get(request_id, ""))
+
+    def subject(self, name: str) -> Subject:
+        """The subject's own record, made if it is new: about 200 bytes."""
+        known = self.subjects.get(name)
+        if known is None:
+            known = self.subjects[name] = Subject()
+        return known
+
+    def keep(self, kept: Kept) -> None:
+        """Take a decision in; the oldest leaves where there are too many."""
+        decision = kept.decision
+        self._kept[decision.id] = kept
+        if decision.request_id is not None:
+            self._requests[decision.request_id] = decision.id
+        if len(self._kept) > self._decisions_max:
+            _, oldest = self._kept.popitem(last=False)
+            self._requests.pop(oldest.decision.request_id or "", None)
+            self.n_forgotten += 1
+
+    def count(self, decision: Decision) -> None:
+        """Note a new decision with its subject, and its interaction if that is a new one."""
+        subject = self.subject(decision.subject)
+        subject.n_decisions += 1
+        if decision.repeat_of is None:
+            subject.interactions[decision.interaction] = decision.id
+            if len(subject.interactions) > INTERACTIONS_PER_SUBJECT_MAX:
+                subject.interactions.pop(next(iter(subject.interactions)))
+
+    def state(self) -> dict[str, list[object]]:
+        """The subjects, as plain data; decisions themselves stand in the journal."""
+        return {"subjects": [[name, s.n_decisions, s.interactions] for name, s in self.subjects.items()]}
+
+    def load(self, state: dict[str, list[object]]) -> None:
+        self.subjects = {name: Subject(n, dict(interactions)) for name, n, interactions in state["subjects"]}  # type: ignore[misc, arg-type]

@@ -1,0 +1,64 @@
+"""Gaussian beliefs as integers: a prior plus sums of receipts, and the float32 copy that scoring reads.
+
+A coefficient's belief in natural parameters is (precision, precision * mean) = prior + sums * 2**-24, where `sums` int64[n_features,
+n_entities, 2] add up the int32 receipts of its updates. Integer sums come out the same in any order, so merging beliefs and taking an
+update back are exact. `table` float32[n_features, 2, n_entities] holds (mean, variance) and is a function of prior and sums alone.
+`prior` float64[3, n_entities]: precision of the bias (feature 0), precision * mean of the bias, precision of any other feature (mean 0).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from nba_engine.models.contract import Index
+from nba_engine.numerics.kernel import kernel, scalar
+
+SCALE = 2.0**24
+BIAS_PRECISION, BIAS_SHIFT, PRECISION = 0, 1, 2
+
+Prior = npt.NDArray[np.float64]
+Sums = npt.NDArray[np.int64]
+Table = npt.NDArray[np.float32]
+
+
+def refresh(prior: Prior, sums: Sums, table: Table) -> None:
+    """Bring the whole scoring copy in step with the sums; O(n_features * n_entities)."""
+    _fill_table(prior, sums, table)
+
+
+def add(prior: Prior, index: Index, entities: Index, deltas: Index, sign: int, sums: Sums, table: Table) -> None:
+    """Add a receipt (`sign` 1) or take it back (-1), in the sums and in the scoring copy; O(n_active * n_levels)."""
+    _fill_sums(prior, index, entities, deltas, sign, sums, table)
+
+
+@kernel
+def _fill_table(prior, sums, table):
+    for feature in range(sums.shape[0]):
+        for entity in range(sums.shape[1]):
+            _refresh(prior, sums, feature, entity, table)
+
+
+@kernel
+def _fill_sums(prior, index, entities, deltas, sign, sums, table):
+    for i in range(index.shape[0]):
+        feature = index[i]
+        for level in range(entities.shape[0]):
+            entity = entities[level]
+            sums[feature, entity, 0] += sign * np.int64(deltas[0, i, level])
+            sums[feature, entity, 1] += sign * np.int64(deltas[1, i, level])
+            _refresh(prior, sums, feature, entity, table)
+
+
+@scalar
+def _refresh(prior, sums, feature, entity, table):
+    precision = sums[feature, entity, 0] / SCALE
+    shift = sums[feature, entity, 1] / SCALE
+    if feature == 0:
+        precision += prior[BIAS_PRECISION, entity]
+        shift += prior[BIAS_SHIFT, entity]
+    else:
+        precision += prior[PRECISION, entity]
+    variance = 1.0 / precision
+    table[feature, 0, entity] = shift * variance
+    table[feature, 1, entity] = variance

@@ -1,0 +1,192 @@
+"""The program over slots: arithmetic, comparisons between facts and value expressions, each instruction run once per decision.
+
+A slot has an int64 (doubles by their bits, bools 0 or 1, times in microseconds) and a state: 0 a value, anything else none (null, missing,
+unknown, error: whether a rule is definitely true never depends on which of these it is). `&&` and `||` absorb a side without a value where
+the other side decides, as the standard says. Cost: about 3 ns per instruction.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from nba_engine.numerics.kernel import kernel, scalar
+
+Ints = npt.NDArray[np.int64]
+States = npt.NDArray[np.uint8]
+
+RELATIONS = ("<", "<=", "==", ">=", ">")
+_NAMES = (
+    "add_int", "subtract_int", "multiply_int", "divide_int", "modulo_int", "negate_int",
+    "add_double", "subtract_double", "multiply_double", "divide_double", "negate_double", "to_double", "to_int",
+    "add_time", "subtract_time", "add_duration", "subtract_duration",
+    *(f"{family}_{relation}" for family in ("int", "double", "mixed") for relation in RELATIONS),
+    "and", "or", "not", "select", "is_null", "has", "length", "member",
+)  # fmt: skip
+OPERATIONS = {name: code for code, name in enumerate(_NAMES)}
+
+_VALUE, _NULL, _NONE = 0, 1, 2
+_NEGATE_INT, _ADD_DOUBLE, _NEGATE_DOUBLE, _TO_INT = (OPERATIONS[name] for name in ("negate_int", "add_double", "negate_double", "to_int"))
+_ADD_TIME, _INT_RELATION, _DOUBLE_RELATION = (OPERATIONS[name] for name in ("add_time", "int_<", "double_<"))
+_MIXED_RELATION, _AND, _OR, _NOT = (OPERATIONS[name] for name in ("mixed_<", "and", "or", "not"))
+_SELECT, _IS_NULL, _HAS, _LENGTH, _MEMBER = (OPERATIONS[name] for name in ("select", "is_null", "has", "length", "member"))
+_INT_MIN = -(2**63)
+_YEAR_1_US, _YEAR_10000_US = -62_135_596_800_000_000, 253_402_300_800_000_000
+_DURATION_MAX_US = (2**63 - 1) // 1000
+
+
+def run(program: Ints, row_values: Ints, row_states: States, item_codes: npt.NDArray[np.int32], item_offsets: npt.NDArray[np.int32],
+        values: Ints, states: States) -> None:
+    """Put an encoded row into the first slots and run `program` int64[n, 5] in order; results into int64[n_slots], uint8[n_slots]."""
+    _fill_slots(program, row_values, row_states, item_codes, item_offsets, values, states)
+
+
+@kernel
+def _fill_slots(program, row_values, row_states, item_codes, item_offsets, values, states):
+    doubles = values.view(np.float64)
+    for i in range(row_values.shape[0]):
+        values[i], states[i] = row_values[i], row_states[i]
+    for i in range(program.shape[0]):
+        op, to, a, b, c = program[i, 0], program[i, 1], program[i, 2], program[i, 3], program[i, 4]
+        if op >= _AND:
+            _combine_states(op, to, a, b, c, item_codes, item_offsets, values, states)
+        elif states[a] != _VALUE or (not _is_unary(op) and states[b] != _VALUE):
+            states[to] = _NONE
+        elif op >= _INT_RELATION:
+            states[to] = _VALUE
+            if op < _DOUBLE_RELATION:
+                order = (values[a] > values[b]) - (values[a] < values[b])
+            elif op < _MIXED_RELATION:
+                order = 2 if math.isnan(doubles[a]) or math.isnan(doubles[b]) else (doubles[a] > doubles[b]) - (doubles[a] < doubles[b])
+            else:
+                order = _order_of_int_and_double(values[a], doubles[b])
+            values[to] = _holds((op - _INT_RELATION) % 5, order)
+        elif op >= _ADD_TIME:
+            states[to], values[to] = _time_sum(op - _ADD_TIME, values[a], values[b])
+        elif op >= _ADD_DOUBLE:
+            states[to] = _fill_double(op - _ADD_DOUBLE, to, values, doubles, a, b)
+        else:
+            states[to], values[to] = _int_result(op, values[a], values[b])
+
+
+@scalar
+def _is_unary(op):
+    return op == _NEGATE_INT or _NEGATE_DOUBLE <= op <= _TO_INT
+
+
+@scalar
+def _holds(relation, order):
+    """Whether `order` (-1, 0, 1, or 2 where NaN is compared) satisfies relation 0..4 of RELATIONS."""
+    if order == 2:
+        return np.int64(0)
+    if relation == 2:
+        return np.int64(order == 0)
+    if relation < 2:
+        return np.int64(order < 0 or (relation == 1 and order == 0))
+    return np.int64(order > 0 or (relation == 3 and order == 0))
+
+
+@scalar
+def _order_of_int_and_double(i, d):
+    """Exact order of an int64 and a double, also beyond 2**53; 2 where the double is NaN."""
+    if math.isnan(d):
+        return 2
+    if d >= 9.223372036854775808e18:
+        return -1
+    if d < -9.223372036854775808e18:
+        return 1
+    whole = np.int64(math.floor(d))
+    if i != whole:
+        return 1 if i > whole else -1
+    return -1 if d > math.floor(d) else 0
+
+
+@scalar
+def _int_result(op, a, b):
+    """(state, value) of int64 arithmetic; no value where it overflows or divides by zero. Division truncates as CEL's does."""
+    if op == 0 or op == 1:
+        r = a + b if op == 0 else a - b
+        over = ((a ^ r) & (b ^ r)) < 0 if op == 0 else ((a ^ b) & (a ^ r)) < 0
+        return (_NONE, r) if over else (_VALUE, r)
+    if op == 2:
+        r = a * b
+        over = (a == -1 and b == _INT_MIN) or (b == -1 and a == _INT_MIN) or (a != 0 and a != -1 and _quotient(r, a) != b)
+        return (_NONE, r) if over else (_VALUE, r)
+    if op == 5:
+        return (_NONE, a) if a == _INT_MIN else (_VALUE, -a)
+    if b == 0 or (a == _INT_MIN and b == -1):
+        return (_NONE, a)
+    q = _quotient(a, b)
+    return (_VALUE, q) if op == 3 else (_VALUE, a - q * b)
+
+
+@scalar
+def _quotient(a, b):
+    """a / b towards zero, for b != 0 and no overflow (numba's // rounds down)."""
+    q = a // b
+    if q < 0 and q * b != a:
+        q += 1
+    return q
+
+
+@scalar
+def _fill_double(op, to, values, doubles, a, b):
+    """Double arithmetic and conversions (add, subtract, multiply, divide, negate, to_double, to_int); returns the state."""
+    if op == 6:
+        d = doubles[a]
+        if not (-9.223372036854775808e18 < d < 9.223372036854775808e18):
+            return _NONE
+        values[to] = np.int64(d)
+    elif op == 5:
+        doubles[to] = np.float64(values[a])
+    elif op == 4:
+        doubles[to] = -doubles[a]
+    elif op == 3:
+        doubles[to] = doubles[a] / doubles[b]
+    elif op == 2:
+        doubles[to] = doubles[a] * doubles[b]
+    else:
+        doubles[to] = doubles[a] + doubles[b] if op == 0 else doubles[a] - doubles[b]
+    return _VALUE
+
+
+@scalar
+def _time_sum(op, a, b):
+    """(state, value): timestamp +- duration in the years 1 to 9999 (op 0, 1); a sum or difference that is a duration (op 2, 3)."""
+    r = a + b if op == 0 or op == 2 else a - b
+    if op < 2:
+        return (_VALUE, r) if _YEAR_1_US <= r < _YEAR_10000_US else (_NONE, r)
+    return (_VALUE, r) if -_DURATION_MAX_US <= r <= _DURATION_MAX_US else (_NONE, r)
+
+
+@scalar
+def _combine_states(op, to, a, b, c, item_codes, item_offsets, values, states):
+    """The operations that look at states themselves: logic, conditionals, null tests, lengths and membership."""
+    states[to] = _VALUE
+    if op == _AND or op == _OR:
+        decides = np.int64(op == _OR)
+        if (states[a] == _VALUE and values[a] == decides) or (states[b] == _VALUE and values[b] == decides):
+            values[to] = decides
+        else:
+            values[to] = 1 - decides
+            states[to] = _VALUE if states[a] == _VALUE and states[b] == _VALUE else _NONE
+    elif op == _HAS:
+        values[to] = np.int64(states[a] == _VALUE)
+    elif op == _IS_NULL:
+        values[to] = np.int64(states[a] == _NULL)
+        states[to] = _VALUE if states[a] <= _NULL else _NONE
+    elif states[a] != _VALUE:
+        states[to] = _NONE
+    elif op == _SELECT:
+        chosen = b if values[a] != 0 else c
+        values[to] = values[chosen]
+        states[to] = _VALUE if states[chosen] == _VALUE else _NONE
+    elif op == _MEMBER:
+        values[to] = 0
+        for k in range(item_offsets[a], item_offsets[a + 1]):
+            if item_codes[k] == b:
+                values[to] = 1
+    else:
+        values[to] = 1 - values[a] if op == _NOT else values[a]

@@ -1,0 +1,188 @@
+"""Features: the encoder against its naive twin, and cases by hand."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nba_engine.facts import features as module
+from nba_engine.facts.columns import Column
+from nba_engine.facts.features import Features
+from nba_engine.facts.scaling import empty_scaling, observe
+from nba_engine.schema import BOOL, BYTES, DOUBLE, DURATION, INT, STRING, TIMESTAMP, Fact, list_of, map_of
+from tests.naive import features as naive
+
+DAY_US = 86_400_000_000
+TYPES = [INT, DOUBLE, BOOL, STRING, TIMESTAMP, DURATION, list_of(STRING), list_of(INT), map_of(STRING, INT), BYTES]
+
+
+def column(name, type_, **more):
+    return Column(name, type_, Fact(name, type_, **more))
+
+
+COLUMNS = [
+    *(column(f"f{i}", type_) for i, type_ in enumerate(TYPES)),
+    column("asked_for", TIMESTAMP, origin="interaction"),
+    column("secret", INT, predictor=False),
+    column("now", TIMESTAMP, origin="interaction", predictor=False),
+    column("channel", STRING, origin="interaction"),
+]
+CATEGORIES_MAX = 4
+
+
+def encoded(row):
+    """{column: (value, state, item codes)} as the encoded row's arrays."""
+    cells = [row[c.name] for c in COLUMNS]
+    offsets = np.cumsum([0, *(len(items) for _, _, items in cells)]).astype(np.int32)
+    codes = np.array([code for _, _, items in cells for code in items], dtype=np.int32)
+    return np.array([v for v, _, _ in cells], dtype=np.int64), np.array([s for _, s, _ in cells], dtype=np.uint8), codes, offsets
+
+
+def filled(features, row, rank=1):
+    """The active features of a row by name, zeros left out."""
+    index, value = np.full(features.active_max, -1, dtype=np.int32), np.zeros(features.active_max)
+    n = features.fill(*encoded(row), rank, index, value)
+    assert 0 < n <= features.active_max
+    assert len(set(index[:n].tolist())) == n
+    assert index[0] == 0
+    return {features.names[i]: v for i, v in zip(index[:n].tolist(), value[:n].tolist(), strict=True) if v != 0.0}
+
+
+def bits(number):
+    return int(np.array([number], dtype=np.float64).view(np.int64)[0])
+
+
+def cell(c):
+    state = st.sampled_from([0, 0, 0, 1, 2])
+    items = st.just([])
+    if c.name == "now":
+        state, value = st.just(0), st.integers(0, 2**51)
+    elif c.type == DOUBLE:
+        value = st.sampled_from([0.0, 1.0, -2.5, 1e300, -math.inf, math.inf, math.nan]).map(bits) | st.floats(-100, 100).map(bits)
+    elif c.type == BOOL:
+        value = st.integers(0, 1)
+    elif c.type == STRING:
+        value = st.integers(0, CATEGORIES_MAX + 2)
+    elif c.type == TIMESTAMP:
+        value = st.integers(-(2**51), 2**51)
+    else:
+        value = st.integers(-50, 50) | st.sampled_from([-(2**63), 2**63 - 1])
+    if c.type == list_of(STRING):
+        items = st.lists(st.integers(0, CATEGORIES_MAX + 2), max_size=8)
+    return st.tuples(value, state, items)
+
+
+ROWS = st.fixed_dictionaries({c.name: cell(c) for c in COLUMNS})
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(ROWS, max_size=4), ROWS, st.integers(1, 12))
+def test_fill_and_observe_equal_their_twin(seen, row, rank):
+    features = Features(COLUMNS, CATEGORIES_MAX)
+    numbers: dict[str, list[float]] = {}
+    for r in seen:
+        features.observe(*encoded(r)[:2])
+        for c in COLUMNS:
+            number = naive.number_of(c, r[c.name][0], r[c.name][1], r["now"][0]) if naive.kind_of(c) == "number" else None
+            if number is not None:
+                numbers.setdefault(c.name, []).append(number)
+    expected = naive.features_of(
+        COLUMNS, row, numbers, rank, CATEGORIES_MAX, module.N_KNOTS, module.LINE_SCALE, module.HAT_SCALE)  # fmt: skip
+    found = filled(features, row, rank)
+    for name in expected.keys() | found.keys():
+        assert found.get(name, 0.0) == pytest.approx(expected.get(name, 0.0), abs=1e-6), name
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.floats(-1e6, 1e6) | st.just(math.nan), max_size=30))
+def test_scaling_is_mean_and_deviation(numbers):
+    scaling = empty_scaling(1)
+    for number in numbers:
+        observe(np.array([number]), scaling)
+    known = [number for number in numbers if not math.isnan(number)]
+    mean, deviation = naive.mean_and_deviation(known)
+    assert scaling[0, 0] == len(known)
+    assert scaling[0, 1] == pytest.approx(mean, abs=1e-6)
+    if deviation > 1e-3:
+        assert 1.0 / scaling[0, 3] == pytest.approx(deviation, rel=1e-6)
+
+
+def blank():
+    return {c.name: (0, 2, []) for c in COLUMNS} | {"now": (400 * DAY_US, 0, [])}
+
+
+def test_a_row_by_hand():
+    features = Features(COLUMNS, CATEGORIES_MAX)
+    for number in (10, 20):
+        features.observe(*encoded(blank() | {"f0": (number, 0, [])})[:2])
+    found = filled(features, blank() | {"f0": (20, 0, []), "f2": (1, 0, []), "f3": (2, 0, []), "f6": (3, 0, [1, 9, 1, 0])}, rank=3)
+    assert found["bias", ""] == 1.0
+    assert found["f0", "z"] == module.LINE_SCALE  # mean 15, deviation 5
+    assert found["f0", "hat +1"] == module.HAT_SCALE
+    assert found["f2", "true"] == found["f3", "#2"] == found["f6", "#1"] == found["f6", "other"] == found["rank", "3"] == 1.0
+    assert found["f1", "missing"] == found["channel", "missing"] == 1.0
+    assert not any(name in ("secret", "now", "f9") for name, _ in found)
+
+
+def test_one_value_so_far_has_no_deviation():
+    features = Features(COLUMNS)
+    row = blank() | {"f0": (7, 0, [])}
+    features.observe(*encoded(row)[:2])
+    assert ("f0", "z") not in filled(features, blank() | {"f0": (1000, 0, [])})
+
+
+def test_age_is_counted_from_now():
+    features = Features(COLUMNS)
+    for days in (0, 1):  # log1p of the ages 0 and 1: mean log(2) / 2
+        features.observe(*encoded(blank() | {"f4": ((400 - days) * DAY_US, 0, [])})[:2])
+    assert filled(features, blank() | {"f4": (399 * DAY_US, 0, [])})["f4", "z"] == pytest.approx(1.0)
+    assert filled(features, blank() | {"f4": (400 * DAY_US, 0, [])})["f4", "z"] == pytest.approx(-1.0)
+
+
+def test_hour_of_the_interaction_lies_on_a_circle():
+    found = filled(Features(COLUMNS), blank() | {"asked_for": (DAY_US // 4, 0, [])})  # Thursday 06:00
+    assert found["asked_for", "sin hour"] == pytest.approx(1.0)
+    assert found["asked_for", "cos weekday"] == pytest.approx(1.0)
+
+
+def test_rank_is_the_last_feature_and_changes_nothing_else():
+    features = Features(COLUMNS)
+    index, value = np.zeros(features.active_max, dtype=np.int32), np.zeros(features.active_max)
+    n = features.fill(*encoded(blank()), 1, index, value)
+    first = index[:n].copy()
+    assert features.fill(*encoded(blank()), 10, index, value) == n + 1
+    assert np.array_equal(index[:n], first)
+    last = index[n]
+    assert features.fill(*encoded(blank()), 99, index, value) == n + 1
+    assert index[n] == last == features.n_features - 1
+
+
+def test_state_and_load_carry_the_scaling():
+    features, other = Features(COLUMNS), Features(COLUMNS)
+    for number in (1, 5, 9):
+        features.observe(*encoded(blank() | {"f0": (number, 0, [])})[:2])
+    other.load(features.state())
+    row = blank() | {"f0": (6, 0, [])}
+    assert filled(other, row) == filled(features, row)
+    assert other.state()["scaling"].tobytes() == features.state()["scaling"].tobytes()
+    with pytest.raises(ValueError, match="does not fit"):
+        Features(COLUMNS[3:]).load(features.state())
+    assert features.number_names[0] == "f0"
+    assert len(features.number_names) == len(features.state()["scaling"])
+
+
+def test_names_are_unique_and_take_texts():
+    features = Features(COLUMNS, CATEGORIES_MAX)
+    assert len(set(features.names)) == features.n_features
+    named = features.names_of({"f3": ["gold"]})
+    place = features.names.index(("f3", "#1"))
+    assert named[place : place + 2] == [("f3", "=gold"), ("f3", "#2")]
+
+
+def test_an_age_needs_now():
+    with pytest.raises(ValueError, match="'now'"):
+        Features([column("since", TIMESTAMP)])
