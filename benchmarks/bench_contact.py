@@ -1,10 +1,10 @@
 """What one subject's history costs a decision: closing candidates by contact policies and reasons.
 
-The number: one call of `clear_suppressed`, from a history and a full set of candidates to the open ones, by events x contact policies x
-actions. Beside it: a plain Python loop over a list of events, as a user would write it for the same contact policies (counting per key in
-dicts, closing sets of action ids), and one recorded answer. Where it loses: a subject without events costs the loop as little; on one or two
-events the loop is about as fast as the kernel's call.
-Run: `python -m pytest benchmarks/bench_contact.py -o python_files='bench_*.py' --benchmark-columns=median,iqr`.
+The number: a hundred calls of `clear_suppressed` (`test_a_hundred_calls`), by events, contact policies and actions: divide by 100. Beside it a
+plain Python loop over a list of events, as a user would write it for the same contact policies (counting per key in dicts, closing sets of
+ids), and what recording one answer and compiling a catalog cost. Where it loses: at 10,000 actions compiling the similarities takes seconds,
+once per reload; a subject without events costs the loop as little as the kernel.
+Run: `python -m pytest benchmarks/bench_contact.py --benchmark-columns=median,iqr`.
 """
 
 from __future__ import annotations
@@ -115,16 +115,16 @@ def _plain_loop(events, actions, relatives, channel, at_us):
     return actions.keys() - closed
 
 
-@pytest.mark.parametrize(("n_events", "n_policies", "n_actions"), [(0, 10, 1_000), (5, 3, 1_000), (5, 10, 1_000), (20, 10, 1_000), (256, 10, 1_000), (256, 10, 10_000)])
-def bench_kernel(benchmark, n_events, n_policies, n_actions):
+@pytest.mark.parametrize(
+    ("n_events", "n_policies", "n_actions"),
+    [(0, 10, 1_000), (5, 3, 1_000), (5, 10, 1_000), (20, 10, 1_000), (256, 10, 1_000), (256, 10, 10_000)],
+)
+def test_a_hundred_calls(benchmark, n_events, n_policies, n_actions):
     rules, contacts = _world(n_events, n_policies, n_actions)
     history, words = contacts.history("s"), pack(np.ones(n_actions, dtype=bool))
     assert clear_suppressed(rules, history, NOW, 0, words) == n_events
 
-    def setup():
-        return (rules, history, NOW, 0, words), {}
-
-    benchmark.pedantic(_many, setup=setup, rounds=50)
+    benchmark.pedantic(_many, (rules, history, NOW, 0, words), rounds=50)
 
 
 def _many(*arguments):
@@ -133,7 +133,7 @@ def _many(*arguments):
 
 
 @pytest.mark.parametrize("n_events", [5, 20, 256])
-def bench_plain_loop(benchmark, n_events):
+def test_plain_loop(benchmark, n_events):
     rules, contacts = _world(n_events, 10, 1_000)
     names = {kind: rules.names.texts(kind) for kind in ("action", "label", "reason", "channel")}
     events = [
@@ -158,7 +158,7 @@ def bench_plain_loop(benchmark, n_events):
 
 
 @pytest.mark.parametrize("n_events", [5, 256])
-def bench_record_one_answer(benchmark, n_events):
+def test_record_one_answer(benchmark, n_events):
     _, contacts = _world(n_events, 10, 1_000)
     place = {"interaction_key": 1, "action": "a1", "treatment": None, "channel": "call", "direction": "inbound"}
     offers = iter(range(10**6, 10**9))
@@ -166,5 +166,5 @@ def bench_record_one_answer(benchmark, n_events):
 
 
 @pytest.mark.parametrize("n_actions", [1_000, 10_000])
-def bench_compile(benchmark, n_actions):
+def test_compile(benchmark, n_actions):
     benchmark.pedantic(_world, args=(0, 10, n_actions), rounds=3)

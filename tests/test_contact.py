@@ -366,7 +366,11 @@ def books(draw):
     book = Book(*draw(st.lists(policy, max_size=3)), reasons=reasons, similarity=similarity, candidates=rows, actions=actions)
     book.contacts.retention = Retention()  # forgetting supposes clocks that do not go back; its own law stands below
     places = [
-        (draw(st.sampled_from([*(a.id for a in actions[:6]), "gone"])), draw(st.sampled_from([None, *DIRECTION, "fax"])), draw(st.sampled_from([None, "t", "u"])))
+        (
+            draw(st.sampled_from([*(a.id for a in actions[:6]), "gone"])),
+            draw(st.sampled_from([None, *DIRECTION, "fax"])),
+            draw(st.sampled_from([None, "t", "u"])),
+        )
         for _ in range(9)
     ]
     for _ in range(draw(st.integers(0, 24))):
@@ -377,7 +381,7 @@ def books(draw):
     return book
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(books(), st.integers(0, 20), st.sampled_from([None, *DIRECTION]))
 def test_kernel_list_and_twin_agree(book, at, channel):
     book.open(at, channel)

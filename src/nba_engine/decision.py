@@ -19,10 +19,9 @@ from nba_engine.catalog.plan import ControlGroup, Plan
 from nba_engine.contact.history import History
 from nba_engine.contact.suppression import clear_suppressed
 from nba_engine.facts.encoding import Row
-from nba_engine.numerics.bitset import clear_bit, has_bit, position_of
+from nba_engine.numerics.bitset import clear_bit, has_bit, position_of, set_bit
 from nba_engine.numerics.kernel import kernel, scalar
 from nba_engine.records import Offer
-from nba_engine.rules.truth import evaluate
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int32]
@@ -60,20 +59,23 @@ def decide(plan: Plan, beliefs: Beliefs, history: History, row: Row, at_us: int,
     from (seed, subject, sticky window). Cost: O(actions / 64 x facts) for rules, O(survivors x active features) for beliefs.
     """
     n = plan.n_candidates
-    truth, slot_values, slot_states = evaluate(
-        plan.index, row.values, row.states, row.item_codes, row.item_offsets, lambda: plan.encoder.variables(row))
+    rules = plan.evaluation
+    rules.run(row.values, row.states, row.item_codes, row.item_offsets, lambda: plan.encoder.variables(row))
     bits = np.empty(plan.channel_masks.shape[1], np.uint64)
     counts = np.zeros(len(plan.stages) + 3, np.int64)
-    _fill_eligible(truth, plan.stage_words, plan.channel_masks[channel_index], plan.windows, at_us, plan.action, bits, counts)
+    _fill_eligible(rules.bits, plan.stage_words, plan.channel_masks[channel_index], plan.windows, at_us, plan.action, bits, counts)
+    offers_nothing = plan.null_candidate >= 0 and has_bit(bits, plan.null_candidate)
     for consent in plan.consents:
         if channel_index in (-1, consent.channel_index) and not (row.states[consent.column] == 0 and row.values[consent.column] == 1):
             bits &= ~consent.candidates if channel_index == -1 else np.uint64(0)
     clear_suppressed(plan.contact_rules, history, at_us, channel_index, bits)
+    if offers_nothing:  # there is no contact in offering nothing
+        set_bit(bits, plan.null_candidate)
     survivors, terms = np.empty(n, np.int32), np.empty((N_TERMS, n))
-    m = _fill_terms(bits, slot_values, slot_states, plan.numbers, plan.value_slots, plan.action, survivors, terms, counts)
+    m = _fill_terms(bits, rules.values, rules.states, plan.numbers, plan.value_slots, plan.action, survivors, terms, counts)
     survivors, terms = survivors[:m], terms[:, :m]
     for weighing in plan.context_weights:
-        if truth[weighing.target >> 6] >> np.uint64(weighing.target & 63) & np.uint64(1):
+        if int(rules.bits[weighing.target >> 6]) >> (weighing.target & 63) & 1:
             terms[CONTEXT_WEIGHT_TERM, weighing.affected[survivors]] *= weighing.multiplier
     propensity, deviation = np.empty(m), np.empty(m)
     beliefs.score(row, survivors, propensity, deviation)

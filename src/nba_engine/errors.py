@@ -6,6 +6,7 @@
     │   ├── ParseError        it is not CEL
     │   └── CheckError        it is CEL, but not over these facts
     ├── FactsError            a fact of the wrong type; carries its name
+    ├── RequestError          an argument of `decide` that cannot be meant: an unknown channel, a time without a zone
     ├── UnknownDecisionError  no such decision, or one that is no longer kept
     ├── OutcomeError          an outcome that does not fit its decision or the catalog
     ├── StoreError            the store cannot be opened, read or written
@@ -93,6 +94,14 @@ class FactsError(NbaError):
 
     def __init__(self, message: str, fact: str) -> None:
         self.fact = fact
+        super().__init__(message)
+
+
+class RequestError(NbaError):
+    """An argument of a call that cannot be meant; `argument` is its name."""
+
+    def __init__(self, message: str, argument: str) -> None:
+        self.argument = argument
         super().__init__(message)
 
 

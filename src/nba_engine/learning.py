@@ -7,7 +7,7 @@ how recovery works. Contact history changes first, so that the next decision of 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,7 @@ from nba_engine.errors import FactsError, OutcomeError
 from nba_engine.facts.encoding import Row
 from nba_engine.facts.vocabulary import Vocabulary
 from nba_engine.ledger import Kept, Ledger, OfferState
+from nba_engine.models.contract import Receipt as ModelReceipt
 from nba_engine.numerics.random import key_of
 from nba_engine.records import Outcome, Receipt
 
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 
 NO_RESPONSE = "no_response"
 SKIPPED, PRESENTED = "skipped", "presented"
+
+Silence = tuple[Kept, int, Outcome]
+"""An offer whose silence became an answer: its decision, its position, the outcome."""
 
 
 @dataclass(slots=True)
@@ -66,59 +70,104 @@ def offer_position(kept: Kept, action: str | None, treatment: str | None) -> int
     raise OutcomeError(f"decision {kept.decision.id} offered {offered}; say which one is meant with action=")
 
 
-def check_outcome(definition: Definition, label: str, reason: str | None) -> None:
-    """OutcomeError where the catalog knows no such label or reason, or where the label takes no reason."""
+def check_outcome(state: State, kept: Kept, position: int, outcome: Outcome) -> None:
+    """OutcomeError where the catalog knows no such label or reason, or where they do not fit the offer as it stands."""
+    definition, label, reason = state.plan.catalog.definition, outcome.label, outcome.reason
     if label not in definition.outcomes:
         raise OutcomeError(f"label {label!r} is not an outcome of the catalog{_suggestion(label, definition.outcomes)}")
-    if reason is None:
-        return
-    if reason not in definition.reasons:
+    spec = definition.outcomes[label]
+    if reason is not None and reason not in definition.reasons:
         raise OutcomeError(f"reason {reason!r} is not a reason of the catalog{_suggestion(reason, definition.reasons)}")
-    if definition.outcomes[label].exposure is not None:
+    if reason is not None and spec.exposure is not None:
         raise OutcomeError(f"label {label!r} says what was shown, not what was answered; a reason goes with an answer")
+    answer = kept.offers[position].label
+    if spec.revokes is not None and answer not in (spec.revokes, label):
+        raise OutcomeError(f"{label!r} takes back {spec.revokes!r}, but the answer to {outcome.action!r} is {answer!r}; record that first")
+
+
+def repeated(state: State, kept: Kept, position: int, outcome: Outcome) -> Receipt | None:
+    """The receipt of an outcome that is known already: by its event id, or as the offer's current answer with the same reason."""
+    offer = kept.offers[position]
+    if outcome.event_id is not None:
+        known = kept.events.get(outcome.event_id)
+        return None if known is None else replace(known, duplicate=True, learned=False)
+    spec = state.plan.catalog.definition.outcomes.get(outcome.label)
+    shown = spec is not None and spec.exposure == PRESENTED and offer.presented_at_us is not None
+    if shown or (offer.label == outcome.label and offer.reason == outcome.reason):
+        return Receipt(outcome.decision_id, outcome.action, outcome.label, None, True, False, offer.reward)
+    return None
 
 
 def take(state: State, kept: Kept, position: int, outcome: Outcome) -> Receipt:
-    """Let one outcome change the state; a duplicate changes nothing."""
-    offer = kept.offers[position]
-    if outcome.event_id is not None and outcome.event_id in kept.events:
-        return replace(kept.events[outcome.event_id], duplicate=True, learned=False)
+    """Let one new outcome, checked before, change the state."""
     spec = state.plan.catalog.definition.outcomes[outcome.label]
-    same = offer.label == outcome.label and offer.reason == outcome.reason
-    is_repeat = same or (spec.exposure == PRESENTED and offer.presented_at_us is not None)
     learned = False
-    if not (is_repeat and outcome.event_id is None):
-        if spec.exposure == PRESENTED:
-            _present(state, kept, position, outcome.at_us)
-        elif spec.exposure == SKIPPED:
-            _skip(state, kept, position, outcome.label)
-        else:
-            if spec.revokes is not None and offer.label not in (spec.revokes, outcome.label):
-                raise OutcomeError(f"{outcome.label!r} takes back {spec.revokes!r}, but the answer to {outcome.action} is {offer.label!r}")
-            learned = _answer(state, kept, position, outcome)
-    receipt = Receipt(kept.decision.id, kept.decision.offers[position].action, outcome.label, outcome.event_id,
-                      is_repeat and outcome.event_id is None, learned, offer.reward)
+    if spec.exposure == PRESENTED:
+        _present(state, kept, position, outcome.at_us)
+    elif spec.exposure == SKIPPED:
+        _skip(state, kept, position, outcome.label)
+    else:
+        learned = _answer(state, kept, position, outcome)
+    receipt = Receipt(outcome.decision_id, outcome.action, outcome.label, outcome.event_id, False, learned, kept.offers[position].reward)
     if outcome.event_id is not None:
         kept.events[outcome.event_id] = receipt
     return receipt
 
 
-def advance(state: State, at_us: int) -> int:
-    """Apply every time-out due by `at_us`, in the order of their deadlines; returns how many offers fell silent."""
-    n = 0
+def advance(state: State, at_us: int, find: Callable[[str], Kept | None]) -> list[Silence]:
+    """Apply every time-out due by `at_us`, in the order of their deadlines; returns what fell silent.
+
+    `find` gives the decision as it stands now: one that had left the ledger may have been rebuilt since it was scheduled.
+    """
+    silent: list[Silence] = []
     while state.due and state.due[0][0] <= at_us:
-        deadline, _, position, kept = heapq.heappop(state.due)
+        deadline, _, position, scheduled = heapq.heappop(state.due)
+        kept = find(scheduled.decision.id) or scheduled
         offer, record = kept.offers[position], kept.decision.offers[position]
         if offer.label is None and offer.presented_at_us is not None and _deadline(state, record.channel, offer.presented_at_us) == deadline:
-            _answer(state, kept, position, Outcome(kept.decision.id, record.action, record.treatment, NO_RESPONSE, deadline))
-            n += 1
-    return n
+            outcome = Outcome(kept.decision.id, record.action, record.treatment, NO_RESPONSE, deadline)
+            _answer(state, kept, position, outcome)
+            silent.append((kept, position, outcome))
+    return silent
 
 
-def learn_row(state: State, row: Row, candidate: int, rank: int, reward: float) -> None:
-    """Teach the beliefs one presented candidate's reward."""
-    state.plan.encoder.learn_texts(row)
-    state.beliefs.update(row, rank, candidate, reward)
+def schedule(state: State, kept: Kept, position: int) -> None:
+    """Note when the silence of a presented, unanswered offer will count as an answer."""
+    offer = kept.offers[position]
+    if offer.presented_at_us is None or offer.label is not None:
+        return
+    deadline = _deadline(state, kept.decision.offers[position].channel, offer.presented_at_us)
+    if deadline is not None:
+        state.n_scheduled += 1
+        heapq.heappush(state.due, (deadline, state.n_scheduled, position, kept))
+
+
+def restore(state: State, kept: Kept, later: Iterable[tuple[Outcome | None, int, float | None, ModelReceipt | None]]) -> None:
+    """Bring the offers of a rebuilt decision to where its entries left them; contact history and beliefs have it all already."""
+    outcomes = state.plan.catalog.definition.outcomes
+    for position, record in enumerate(kept.decision.offers):
+        channel = _channel(state, record.channel)
+        if channel is not None and channel.presented == "on_return":
+            kept.offers[position].presented_at_us = kept.judgement.at_us
+    for outcome, position, reward, taught in later:
+        offer = kept.offers[position]
+        if outcome is None:
+            offer.reward, offer.taught = reward, taught
+            if (last := next(reversed(kept.events), None)) is not None:
+                kept.events[last] = replace(kept.events[last], learned=True, reward=reward)
+            continue
+        spec = outcomes.get(outcome.label)
+        exposure = None if spec is None else spec.exposure
+        if exposure == PRESENTED:
+            offer.label = None if offer.label in _skipping(state) else offer.label
+        else:
+            offer.label, offer.reason, offer.taught, offer.reward = outcome.label, outcome.reason, None, None
+        if exposure == SKIPPED:
+            offer.presented_at_us = None
+        elif offer.presented_at_us is None:
+            offer.presented_at_us = outcome.at_us
+        if outcome.event_id is not None:
+            kept.events[outcome.event_id] = Receipt(outcome.decision_id, outcome.action, outcome.label, outcome.event_id, False, False, None)
 
 
 def contact_keys(kept: Kept, position: int) -> dict[str, Any]:
@@ -141,10 +190,7 @@ def _present(state: State, kept: Kept, position: int, at_us: int) -> None:
     offer.presented_at_us = at_us
     state.contacts.present(kept.decision.subject, _offer_key(kept, position), **contact_keys(kept, position),
                            direction=None if channel is None else channel.direction, at_us=at_us)
-    deadline = _deadline(state, channel_name, at_us)
-    if deadline is not None:
-        state.n_scheduled += 1
-        heapq.heappush(state.due, (deadline, state.n_scheduled, position, kept))
+    schedule(state, kept, position)
 
 
 def _skip(state: State, kept: Kept, position: int, label: str) -> None:
@@ -196,7 +242,7 @@ def _in_this_plan(state: State, kept: Kept, position: int) -> tuple[Row, int] | 
     """The decision's row and the offer's candidate as the present catalog numbers them; None where it no longer has them."""
     offer, judgement, plan = kept.decision.offers[position], kept.judgement, state.plan
     if kept.plan is plan:
-        return judgement.row, kept.offers[position].candidate
+        return None if kept.offers[position].candidate < 0 else (judgement.row, kept.offers[position].candidate)
     candidate = plan.candidate_of.get((offer.action, offer.treatment))
     if candidate is None:
         return None

@@ -7,6 +7,7 @@ interactions. Not locked: the engine's lock guards it.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from nba_engine.catalog.plan import Plan
@@ -61,6 +62,10 @@ class Ledger:
 
     def find(self, decision_id: str) -> Kept | None:
         return self._kept.get(decision_id)
+
+    def kept(self) -> Iterable[Kept]:
+        """Every decision at hand, oldest first."""
+        return self._kept.values()
 
     def find_request(self, request_id: str) -> Kept | None:
         return self._kept.get(self._requests.get(request_id, ""))

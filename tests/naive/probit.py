@@ -1,4 +1,4 @@
-"""Slow twin of models/probit.py and models/posterior.py: dicts of Python floats and integers, from Graepel et al. 2010 in natural parameters."""
+"""Slow twin of models/probit.py and models/posterior.py: dicts of Python floats and integers, from the formulas of docs/maths/probit.md."""
 
 from __future__ import annotations
 
@@ -24,13 +24,15 @@ class NaiveProbit:
         return shift / precision, 1.0 / precision
 
     def eta(self, features: list[tuple[int, float]], candidate: int) -> tuple[float, float]:
-        """Mean and variance of the linear predictor."""
+        """Mean and variance of the linear predictor, down the path."""
         mean = variance = 0.0
+        q = sum(x * x for _, x in features)
         for entity in self.paths[candidate]:
-            for feature, x in features:
-                m, v = self.belief(feature, entity)
-                mean += x * m
-                variance += x * x * v
+            mean += sum(x * self.belief(feature, entity)[0] for feature, x in features)
+            now = sum(x * x * self.belief(feature, entity)[1] for feature, x in features)
+            at_prior = sum(x * x / self.prior(feature, entity)[0] for feature, x in features)
+            learned = max(q / now - q / at_prior, 0.0)
+            variance = 1.0 / (1.0 / (variance + at_prior) + learned)
         return mean, variance
 
     def propensity(self, features: list[tuple[int, float]], candidate: int) -> tuple[float, float]:
@@ -41,23 +43,21 @@ class NaiveProbit:
     def update(self, features: list[tuple[int, float]], candidate: int, reward: float) -> dict[tuple[int, int], tuple[int, int]]:
         """Learn; what was added per coefficient, in units of 2**-24."""
         mean, variance = self.eta(features, candidate)
-        c2 = 1.0 + variance
-        t = mean / math.sqrt(c2)
+        c = math.sqrt(1.0 + variance)
+        t = mean / c
         up, down = _NORMAL.pdf(t) / _NORMAL.cdf(t), _NORMAL.pdf(t) / _NORMAL.cdf(-t)
-        v = reward * up - (1.0 - reward) * down
-        w = reward * up * (up + t) + (1.0 - reward) * down * (down - t)
+        g = (reward * up - (1.0 - reward) * down) / c
+        h = (reward * up * (up + t) + (1.0 - reward) * down * (down - t)) / c**2
+        new_variance = variance * (1.0 - variance * h)
+        information = 1.0 / new_variance - 1.0 / variance
         receipt = {}
         for entity in self.paths[candidate]:
             for feature, x in features:
-                m, s2 = self.belief(feature, entity)
-                new_mean = m + s2 * x * v / math.sqrt(c2)
-                new_s2 = s2 * (1.0 - s2 * x * x * w / c2)
-                receipt[feature, entity] = (round((1 / new_s2 - 1 / s2) / STEP), round((new_mean / new_s2 - m / s2) / STEP))
-        for place, steps in receipt.items():
-            self.add(place, steps, 1)
+                m, v = self.belief(feature, entity)
+                new_m, new_precision = m + v * x * g, 1.0 / v + x * x * information
+                receipt[feature, entity] = (round((new_precision - 1.0 / v) / STEP), round((new_m * new_precision - m / v) / STEP))
+        for (feature, entity), steps in receipt.items():
+            sums = self.sums.setdefault((feature, entity), [0, 0])
+            sums[0] += steps[0]
+            sums[1] += steps[1]
         return receipt
-
-    def add(self, place: tuple[int, int], steps: tuple[int, int], sign: int) -> None:
-        sums = self.sums.setdefault(place, [0, 0])
-        sums[0] += sign * steps[0]
-        sums[1] += sign * steps[1]

@@ -44,8 +44,8 @@ class Exploration:
     kind: int = THOMPSON
     posterior_scale: float = 0.3
     uniform_share: float = 0.01
-    epsilon: float = 0.1
-    gamma: float = 100.0
+    epsilon: float = 0.05
+    gamma: float = 300.0
 
 
 def fill_pmf(

@@ -21,6 +21,7 @@ from nba_engine.facts.vocabulary import Vocabulary
 from nba_engine.numerics.bitset import n_words, pack
 from nba_engine.numerics.random import key_of
 from nba_engine.rules.index import RuleIndexBuilder
+from nba_engine.rules.truth import Evaluation
 from nba_engine.schema import DOUBLE
 
 
@@ -60,15 +61,18 @@ def compile_plan(catalog: Catalog, vocabulary: Vocabulary, names: Names, entitie
     channel_ids = tuple(definition.channels)
     channel = np.array([channel_ids.index(c.treatment.channel) if c.treatment else -1 for c in candidates], np.int32)
     columns = index_of(encoder.columns)
+    index = builder.build()
     return Plan(
         catalog=catalog,
         encoder=encoder,
-        index=builder.build(),
+        index=index,
+        evaluation=Evaluation(index),
         contact_rules=_contact_rules(definition, candidates, channel, names),
         exploration=_exploration(definition),
         sticky_us=definition.exploration.sticky,
         action_ids=tuple(action.id for action in definition.actions),
         channel_ids=channel_ids,
+        channel_of={name: i for i, name in enumerate(channel_ids)},
         directions=tuple(c.direction for c in definition.channels.values()),
         treatments=tuple(c.treatment.id if c.treatment else None for c in candidates),
         scripts=tuple(c.treatment.script if c.treatment else c.action.script for c in candidates),

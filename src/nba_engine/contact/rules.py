@@ -92,7 +92,7 @@ class ContactRules:
 
     Attributes
     ----------
-    policies : int64[n_policies, 8], meanings : int64[n_numbers + 1, 11], as `suppression` describes them.
+    contact_policy_table : int64[n_policies, 8], meanings : int64[n_numbers + 1, 11], as `suppression` describes them.
     masks : uint64[n_rows, n_words]; the relatives of each action (without itself), then groups, issues, channels, the two directions, all.
     asked_rows : per channel the mask rows of the channel and of its direction; the last entry stands for all channels at once.
     retention : what of a history these rules can still need.
@@ -130,7 +130,7 @@ class ContactRules:
         self._direction_row = {d: first_direction + i for i, d in enumerate(DIRECTIONS)}
         self._everything = first_direction + len(DIRECTIONS)
         self.masks = self._compile_masks()
-        self.policies = self._compile_policies()
+        self.contact_policy_table = self._compile_contact_policies()
         self.meanings = self._compile_meanings()
         self.asked_rows = [(self._channel_row[c.name], self._direction_row[c.direction]) for c in channels] + [(-1, -1)]
         self.retention = self._compile_retention()
@@ -163,7 +163,7 @@ class ContactRules:
         masks[self._everything] = pack(np.ones(len(of), dtype=bool))
         return masks
 
-    def _compile_policies(self) -> npt.NDArray[np.int64]:
+    def _compile_contact_policies(self) -> npt.NDArray[np.int64]:
         policies = np.zeros((len(self.contact_policies), s.POLICY_COLUMNS), dtype=np.int64)
         for row, p in zip(policies, self.contact_policies, strict=True):
             row[s.P_LABEL] = self.names.number("label", p.label)

@@ -30,7 +30,8 @@ ACTION, TREATMENT, GROUP, ISSUE, SIMILAR, CHANNEL, SUBJECT = range(len(SCOPES))
 """Scope codes, as the kernel knows them."""
 
 (P_LABEL, P_SCOPE, P_COUNT, P_WITHIN, P_SUPPRESS, P_PER_INTERACTION, P_DIRECTION, P_LIMIT, POLICY_COLUMNS) = range(9)
-"""Columns of `policies int64[n_policies, 8]`: `P_SUPPRESS` -1 without suppress; `P_DIRECTION` -1 for both; `P_LIMIT` the mask row of where it holds."""
+"""Columns of `policies int64[n_policies, 8]`: `P_SUPPRESS` is -1 without suppress, `P_DIRECTION` -1 for both, `P_LIMIT` the mask row of where
+it holds."""
 
 (M_ACTION, M_GROUP, M_ISSUE, M_START, M_STOP, M_TREATMENT, M_CHANNEL, M_SUPPRESS, M_SIMILAR, M_SCOPE, M_LIMIT, MEANING_COLUMNS) = range(12)
 """Columns of `meanings int64[n_numbers + 1, 11]`: what an interned number stands for in this catalog, as an action (mask row of its relatives,
@@ -38,8 +39,7 @@ of its group, of its issue, its candidates from start to stop), a treatment (its
 -1 where this catalog does not know it; the last row is all -1 and serves every number that is not in the table."""
 
 _ONES = np.uint64(0xFFFFFFFFFFFFFFFF)
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-_HALF = np.uint64(32)
+_GOLDEN = 0x9E3779B1
 _N_PLANES = 64
 
 
@@ -69,7 +69,7 @@ def clear_suppressed(rules: ContactRules, history: History, at_us: int, channel:
     events = history.events
     scratch = np.empty(7 * len(events) + _N_PLANES, np.int64)
     asked, asked_direction = rules.asked_rows[channel]
-    return _fill_suppressed(events, n, rules.policies, rules.meanings, rules.masks, at_us, asked, asked_direction, scratch, candidates)
+    return _fill_suppressed(events, n, rules.contact_policy_table, rules.meanings, rules.masks, at_us, asked, asked_direction, scratch, candidates)
 
 
 @kernel
@@ -118,13 +118,13 @@ def _order(events, n, scratch, capacity):
 def _chain(keys, n, previous, table):
     """`previous[i]` = the last row before i with the same key, or -1; rows with a negative key are left out."""
     table[:] = -1
-    last = np.uint64(table.shape[0] - 1)
+    last = table.shape[0] - 1
     for i in range(n):
         previous[i] = -1
         if keys[i] >= 0:
-            h = (np.uint64(keys[i]) * _GOLDEN >> _HALF) & last
+            h = (((keys[i] ^ (keys[i] >> 32)) & 0x7FFFFFFF) * _GOLDEN >> 16) & last
             while table[h] >= 0 and keys[table[h]] != keys[i]:
-                h = (h + np.uint64(1)) & last
+                h = (h + 1) & last
             previous[i] = table[h]
             table[h] = i
 

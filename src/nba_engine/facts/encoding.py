@@ -105,6 +105,10 @@ class Encoder:
             offsets[-len(ends):] = ends
         return Row(values, states, np.array(items, np.int32), offsets, facts)
 
+    def given_names(self, row: Row) -> list[str]:
+        """The declared names among the facts of `row`."""
+        return [name for name in row.facts if name in self._known]
+
     def variables(self, row: Row) -> dict[str, Any]:
         """The facts of `row` as the plain evaluator reads them: null as None, a missing fact absent, structs nested, times aware."""
         found: dict[str, Any] = {}
@@ -117,6 +121,9 @@ class Encoder:
             for part in path:
                 place = place.setdefault(part, {})
             place[last] = None if value is None else convert.plain(value, column.type, column.name)
+        for struct_fact in self._structs:
+            if row.facts.get(struct_fact.name, _ABSENT) is None:
+                found[struct_fact.name] = None
         return found
 
     def learn_texts(self, row: Row) -> None:

@@ -38,16 +38,22 @@ def plain(value: Any, type_: Type, name: str) -> Any:
     return value if convert is None else convert(value, type_, name)
 
 
+def epoch_us(moment: datetime) -> int:
+    """Microseconds since 1970 UTC of an aware datetime, exactly."""
+    since = moment - _EPOCH
+    return since.days * 86_400_000_000 + since.seconds * 1_000_000 + since.microseconds
+
+
 def flatten(name: str, value: Any, type_: Type) -> dict[str, Any]:
-    """The fields of a struct fact by their column names; null makes every field null, an absent field stays absent."""
-    if type_.kind != "struct":
+    """The fields of a struct fact by their column names. A null struct stays under its own name, its fields are missing."""
+    if type_.kind != "struct" or value is None:
         return {name: value}
-    if value is not None and not isinstance(value, Mapping):
+    if not isinstance(value, Mapping):
         raise _wrong(value, f"a mapping with {', '.join(field for field, _ in type_.fields)}", name)
     flat: dict[str, Any] = {}
     for field, field_type in type_.fields:
-        if value is None or field in value:
-            flat.update(flatten(f"{name}.{field}", None if value is None else value[field], field_type))
+        if field in value:
+            flat.update(flatten(f"{name}.{field}", value[field], field_type))
     return flat
 
 

@@ -41,6 +41,7 @@ CREATE TABLE meta(name TEXT PRIMARY KEY, value TEXT NOT NULL);
 # An entry whose commit failed halfway is written again under its own sequence: REPLACE makes that harmless.
 _INSERT = {n: "INSERT OR REPLACE INTO entries VALUES " + ",".join(["(?,?,?,?,?)"] * n) for n in _ROWS_PER_STATEMENT}
 _Row = tuple[int, str, str, int, bytes]
+_ENTRIES_OF = "SELECT * FROM entries WHERE key = ? AND kind IN ('decision', 'outcome', 'taught') ORDER BY sequence"
 _FIND = "SELECT payload FROM entries WHERE kind = ? AND key = ? ORDER BY sequence DESC LIMIT 1"
 
 
@@ -154,6 +155,11 @@ class Store:
         """
         self.flush()
         return self._pages(after_sequence, self._committed, None if kinds is None else list(kinds))
+
+    def entries_of(self, key: str) -> list[Entry]:
+        """Every entry under `key`, in order; commits the buffer first."""
+        self.flush()
+        return [Entry._make(row) for row in self._select(_ENTRIES_OF, (key,))]
 
     def save_snapshot(self, sequence: int, payload: bytes) -> None:
         """Keep what the entries up to `sequence` add up to; those entries are committed first, and older snapshots but one are dropped."""

@@ -3,7 +3,8 @@
 A coefficient's belief in natural parameters is (precision, precision * mean) = prior + sums * 2**-24, where `sums` int64[n_features,
 n_entities, 2] add up the int32 receipts of its updates. Integer sums come out the same in any order, so merging beliefs and taking an
 update back are exact. `table` float32[n_features, 2, n_entities] holds (mean, variance) and is a function of prior and sums alone.
-`prior` float64[3, n_entities]: precision of the bias (feature 0), precision * mean of the bias, precision of any other feature (mean 0).
+`prior` float64[5, n_entities]: precision and precision * mean of the bias (feature 0), precision of any other feature (mean 0); then the two
+variances, so that scoring need not divide.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from nba_engine.models.contract import Index
 from nba_engine.numerics.kernel import kernel, scalar
 
 SCALE = 2.0**24
-BIAS_PRECISION, BIAS_SHIFT, PRECISION = 0, 1, 2
+BIAS_PRECISION, BIAS_SHIFT, PRECISION, BIAS_VARIANCE, VARIANCE = 0, 1, 2, 3, 4
 
 Prior = npt.NDArray[np.float64]
 Sums = npt.NDArray[np.int64]

@@ -3,10 +3,11 @@
     eta = sum over entities e of the path and active features f of value[f] * coefficient[f, e]
     P(positive) = Phi(eta), coefficients independent N(mean, variance)
 
+The variance of eta is not the sum of the coefficients' variances, which forgets that one outcome teaches their sum: see docs/maths/probit.md.
 **Source** Graepel, Quinonero Candela, Borchert, Herbrich 2010, "Web-scale Bayesian click-through rate prediction for sponsored search
 advertising in Microsoft's Bing search engine", ICML, section 3, with beta = 1. A reward r between 0 and 1 counts as a positive with share
 r and a negative with share 1 - r of the log evidence, so that the propensity settles at the mean reward.
-**Cost** at 100 active features: scoring about 8 us for 200 of 1,000 actions, an update about 3 us. See docs/maths/probit.md.
+**Cost** scoring O(active features * entities), contiguous; an update O(active features * levels). Measured by benchmarks/bench_models.py.
 """
 
 from __future__ import annotations
@@ -54,7 +55,6 @@ class Probit:
 
     def __init__(self, n_features: int, paths: Index, n_entities: int, prior: Prior = Prior()) -> None:
         self.version = 0
-        self.overlap = 1.0
         self._paths = np.ascontiguousarray(paths, dtype=np.int32)
         self._entities = [entities_of(path) for path in self._paths]
         self._prior = _prior_of(self._paths, n_entities, prior)
@@ -66,8 +66,7 @@ class Probit:
     def score(self, index: Index, value: Floats, n_active: int, candidates: Index, mean_out: Floats, deviation_out: Floats) -> None:
         """Write propensity and its standard deviation (delta method: phi(m / c) s / c, c = sqrt(1 + s^2)) for each candidate."""
         _fill_totals(index, value, n_active, self._table, self._totals)
-        active = value[:n_active]
-        _fill_propensity(self._totals, self._prior, self.overlap, float(active @ active), self._paths, candidates, mean_out, deviation_out)
+        _fill_propensity(value, n_active, self._totals, self._prior, self._paths, candidates, mean_out, deviation_out)
 
     def update(self, index: Index, value: Floats, n_active: int, candidate: int, reward: float) -> Receipt:
         """Learn one presented candidate's reward in [0, 1]."""
@@ -76,7 +75,7 @@ class Probit:
         entities = self._entities[candidate]
         deltas = np.empty((2, n_active, entities.size), dtype=np.int32)
         active = index[:n_active].copy()
-        _fill_receipt(active, value, entities, self._table, float(reward), deltas)
+        _fill_receipt(active, value, entities, self._table, self._prior, float(reward), deltas)
         posterior.add(self._prior, active, entities, deltas, 1, self._sums, self._table)
         self.version += 1
         return Receipt(active, entities, deltas)
@@ -118,8 +117,8 @@ def carried(
 
 
 def _prior_of(paths: Index, n_entities: int, prior: Prior) -> posterior.Prior:
-    """float64[3, n_entities]; an entity that no path names gets the precision 1 of a place that is not used."""
-    table = np.ones((3, n_entities))
+    """float64[5, n_entities]; an entity that no path names gets the precision 1 of a place that is not used."""
+    table = np.ones((5, n_entities))
     table[posterior.BIAS_SHIFT] = 0.0
     for path in paths:
         levels = np.nonzero(path >= 0)[0]
@@ -127,10 +126,12 @@ def _prior_of(paths: Index, n_entities: int, prior: Prior) -> posterior.Prior:
             share = prior.shares[level]
             if level == levels[-1]:
                 share = 1.0 - sum(prior.shares[other] for other in levels[:-1])
-            table[:, path[level]] = 1.0 / (prior.variance * share), 0.0, 1.0 / (prior.variance * share)
+            table[[posterior.BIAS_PRECISION, posterior.PRECISION], path[level]] = 1.0 / (prior.variance * share)
     used = np.unique(paths[:, 0][paths[:, 0] >= 0])
     table[posterior.BIAS_PRECISION, used] = 1.0 / prior.bias_variance
     table[posterior.BIAS_SHIFT, used] = prior.bias_mean / prior.bias_variance
+    table[posterior.BIAS_VARIANCE] = 1.0 / table[posterior.BIAS_PRECISION]
+    table[posterior.VARIANCE] = 1.0 / table[posterior.PRECISION]
     return table
 
 
@@ -158,7 +159,10 @@ def _fill_totals(index, value, n_active, table, totals):
 
 
 @kernel
-def _fill_propensity(totals, prior, overlap, length, paths, candidates, mean_out, deviation_out):
+def _fill_propensity(value, n_active, totals, prior, paths, candidates, mean_out, deviation_out):
+    length = 0.0
+    for i in range(n_active):
+        length += value[i] * value[i]
     for i in range(candidates.shape[0]):
         mean = 0.0
         variance = 0.0
@@ -166,43 +170,59 @@ def _fill_propensity(totals, prior, overlap, length, paths, candidates, mean_out
             entity = paths[candidates[i], level]
             if entity >= 0:
                 mean += np.float64(totals[0, entity])
-                variance = _joint_variance(variance, np.float64(totals[1, entity]), prior[:, entity], overlap, length)
+                variance = _variance_below(variance, np.float64(totals[1, entity]), value[0], length, prior, entity)
         spread = math.sqrt(1.0 + variance)
         mean_out[i] = normal_cdf(mean / spread)
         deviation_out[i] = normal_pdf(mean / spread) * math.sqrt(variance) / spread
 
 
-@scalar
-def _joint_variance(above, variance, prior, overlap, length):
-    before = 1.0 / prior[0] + (length - 1.0) / prior[2]
-    q = 1.0 + overlap * (length - 1.0)
-    seen = max(q / variance - q / before, 0.0)
-    return 1.0 / (1.0 / (above + before) + seen)
-
-
 @kernel
-def _fill_receipt(index, value, entities, table, reward, deltas):
-    """Natural-parameter steps of equations (9) to (11), blended over both labels, in units of 2**-24."""
-    mean = 0.0
-    variance = 1.0
-    for i in range(index.shape[0]):
-        x = value[i]
-        for level in range(entities.shape[0]):
-            mean += x * table[index[i], 0, entities[level]]
-            variance += x * x * table[index[i], 1, entities[level]]
-    spread = math.sqrt(variance)
+def _fill_receipt(index, value, entities, table, prior, reward, deltas):
+    """One outcome's step in natural parameters, in units of 2**-24: every active coefficient gets the information about eta."""
+    mean, variance = _eta(index, value, entities, table, prior)
+    spread = math.sqrt(1.0 + variance)
     t = mean / spread
     up, down = _slope(t), _slope(-t)
     gradient = (reward * up - (1.0 - reward) * down) / spread
-    curvature = (reward * up * (up + t) + (1.0 - reward) * down * (down - t)) / variance
+    curvature = (reward * up * (up + t) + (1.0 - reward) * down * (down - t)) / (1.0 + variance)
+    information = curvature / (1.0 - curvature * variance)
     for i in range(index.shape[0]):
         x = value[i]
+        precision = x * x * information
         for level in range(entities.shape[0]):
             mean_was = np.float64(table[index[i], 0, entities[level]])
             variance_was = np.float64(table[index[i], 1, entities[level]])
-            step = x * x * curvature / (1.0 - x * x * curvature * variance_was)
-            deltas[0, i, level] = _fixed(step)
-            deltas[1, i, level] = _fixed(step * (mean_was + variance_was * x * gradient) + x * gradient)
+            deltas[0, i, level] = _fixed(precision)
+            deltas[1, i, level] = _fixed(precision * (mean_was + variance_was * x * gradient) + x * gradient)
+
+
+@scalar
+def _eta(index, value, entities, table, prior):
+    """Mean and variance of one candidate's linear predictor."""
+    length = 0.0
+    for i in range(index.shape[0]):
+        length += value[i] * value[i]
+    mean = 0.0
+    variance = 0.0
+    for level in range(entities.shape[0]):
+        entity = entities[level]
+        diagonal = 0.0
+        for i in range(index.shape[0]):
+            mean += value[i] * table[index[i], 0, entity]
+            diagonal += value[i] * value[i] * table[index[i], 1, entity]
+        variance = _variance_below(variance, diagonal, value[0], length, prior, entity)
+    return mean, variance
+
+
+@scalar
+def _variance_below(above, diagonal, bias, length, prior, entity):
+    """Variance of eta down to this entity: what is above plus its own prior, narrowed by what it has learned about eta.
+
+    `diagonal` is the sum of its variances, `length` that of the squared values, `bias` the first of them. See docs/maths/probit.md.
+    """
+    at_prior = bias * bias * prior[posterior.BIAS_VARIANCE, entity] + (length - bias * bias) * prior[posterior.VARIANCE, entity]
+    information = length * max(at_prior - diagonal, 0.0) / (at_prior * diagonal)
+    return (above + at_prior) / (1.0 + (above + at_prior) * information)
 
 
 @scalar

@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from nba_engine.errors import CheckError
 from nba_engine.rules.fitting import LOOSE, branch_type, comparable, fits, joined, mismatch, settled
@@ -144,12 +145,11 @@ class _Checking:
         types = [self.type_of(argument, scope) for argument in node.arguments]
         if node.function in VARIADIC:
             return self.variadic(node, types)
-        found = [o for o in overloads().get(node.function, ()) if o.member == node.member and fits_all(types, o.parameters)]
-        if not found:
+        result = _result(node.function, node.member, tuple(types))
+        if result is None:
             raise self.fault(self.no_overload(node, types), node)
         self.try_literals(node)
-        results = {overload.result for overload in found}
-        return results.pop() if len(results) == 1 else DYN
+        return result
 
     def no_overload(self, node: Call, types: list[Type]) -> str:
         known = overloads().get(node.function)
@@ -225,10 +225,10 @@ class _Checking:
         types = [self.type_of(argument, scope) for argument in node.arguments]
         if all(type_.kind == "list" for type_ in types):
             return joined(types) if joined(types) != DYN else list_of(DYN)
-        found = {o.result for o in overloads()["_+_"] if fits_all(types, o.parameters)}
-        if not found:
+        result = _result("_+_", False, tuple(types))
+        if result is None:
             raise self.fault(mismatch(node, types), node)
-        return found.pop() if len(found) == 1 else DYN
+        return result
 
     def dyn(self, node: Call, scope: Scope) -> Type:
         for argument in node.arguments:
@@ -244,8 +244,12 @@ _SPECIAL: dict[str, Callable[[_Checking, Call, Scope], Type]] = {
 }  # fmt: skip
 
 
-def fits_all(types: list[Type], parameters: tuple[Type, ...]) -> bool:
-    return len(types) == len(parameters) and all(map(fits, types, parameters))
+@lru_cache(maxsize=4096)
+def _result(function: str, member: bool, types: tuple[Type, ...]) -> Type | None:
+    """The result of the overloads that take these types: dyn where they differ, None where there are none."""
+    candidates = [o for o in overloads().get(function, ()) if o.member == member and len(o.parameters) == len(types)]
+    results = {o.result for o in candidates if all(map(fits, types, o.parameters))}
+    return next(iter(results), None) if len(results) < 2 else DYN
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:

@@ -1,0 +1,52 @@
+"""Decisions and outcomes as journal entries, and back. What is written here is all that recovery and replay have to go by."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import astuple
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+from nba_engine.errors import StoreError
+from nba_engine.journal.codec import pack, unpack
+from nba_engine.records import Decision, Offer, Outcome
+
+DECISION, OUTCOME, TAUGHT, HISTORY, REQUEST = "decision", "outcome", "taught", "history", "request"
+"""The kinds of entries. Keys: the decision's id; for a request its id, with the decision's id as payload."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+
+
+def pack_decision(decision: Decision, at_us: int, limit: int, facts: Mapping[str, Any], contact_events: bytes) -> bytes:
+    """A decision with the facts it was made from and the contact history it saw (`contact_events`, raw)."""
+    return pack({
+        "id": decision.id, "request_id": decision.request_id, "interaction": decision.interaction, "subject": decision.subject,
+        "channel": decision.channel, "at_us": at_us, "limit": limit, "facts": facts, "contact_events": contact_events,
+        "offers": [astuple(offer) for offer in decision.offers], "slate_probability": decision.slate_probability,
+        "funnel": dict(decision.funnel), "control_group": decision.control_group, "catalog_version": decision.catalog_version,
+        "beliefs_version": decision.beliefs_version, "repeat_of": decision.repeat_of,
+    })  # fmt: skip
+
+
+def unpack_decision(payload: bytes) -> tuple[Decision, dict[str, Any]]:
+    """The decision, and the whole entry as a mapping."""
+    entry = unpack(payload)
+    try:
+        decision = Decision(
+            entry["id"], entry["request_id"], entry["interaction"], entry["subject"], entry["channel"],
+            _EPOCH + timedelta(microseconds=entry["at_us"]), tuple(Offer(*offer) for offer in entry["offers"]), entry["slate_probability"],
+            entry["funnel"], entry["control_group"], entry["catalog_version"], entry["beliefs_version"], entry["repeat_of"],
+        )  # fmt: skip
+    except (KeyError, TypeError) as error:
+        raise StoreError(f"a decision in the store cannot be read ({error!r}); was it written by a newer release?") from error
+    return decision, entry
+
+
+def pack_outcome(outcome: Outcome, position: int) -> bytes:
+    """An outcome of the offer at `position` (rank from 0)."""
+    return pack({"position": position, "outcome": list(astuple(outcome))})
+
+
+def unpack_outcome(payload: bytes) -> tuple[Outcome, int]:
+    entry = unpack(payload)
+    return Outcome(*entry["outcome"]), entry["position"]
