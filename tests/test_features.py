@@ -139,8 +139,8 @@ def test_age_is_counted_from_now():
     features = Features(COLUMNS)
     for days in (0, 1):  # log1p of the ages 0 and 1: mean log(2) / 2
         features.observe(*encoded(blank() | {"f4": ((400 - days) * DAY_US, 0, [])})[:2])
-    assert filled(features, blank() | {"f4": (399 * DAY_US, 0, [])})["f4", "z"] == pytest.approx(1.0)
-    assert filled(features, blank() | {"f4": (400 * DAY_US, 0, [])})["f4", "z"] == pytest.approx(-1.0)
+    assert filled(features, blank() | {"f4": (399 * DAY_US, 0, [])})["f4", "z"] == pytest.approx(module.LINE_SCALE)
+    assert filled(features, blank() | {"f4": (400 * DAY_US, 0, [])})["f4", "z"] == pytest.approx(-module.LINE_SCALE)
 
 
 def test_hour_of_the_interaction_lies_on_a_circle():

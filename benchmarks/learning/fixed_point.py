@@ -12,6 +12,7 @@ import sys
 import time
 
 import numpy as np
+from scipy.stats import norm
 
 from benchmarks.learning import play, world
 from nba_engine.facts.features import Features
@@ -74,15 +75,14 @@ def main() -> None:
             differences.append(float(np.max(np.abs(mean - _propensities(index, value, paths, table, exact._prior)))))
     report = (
         f"largest difference of a propensity {max(differences):.1e} (at the end {differences[-1]:.1e})\n"
-        f"update with receipt, int64 sums, float32 copy: {statistics.median(fixed_us):.1f} us; float64, no receipt: {statistics.median(float_us):.1f} us\n"
+        f"update with receipt, int64 sums, float32 copy: {statistics.median(fixed_us):.1f} us; "
+        f"float64, no receipt: {statistics.median(float_us):.1f} us\n"
         f"largest sum {np.abs(model._sums).max() / posterior.SCALE:.0f} of {2**63 / posterior.SCALE:.1e}\n"
     )
     sys.stdout.write(report)
 
 
 def _propensities(index, value, paths, table, prior) -> np.ndarray:
-    from scipy.stats import norm
-
     found = []
     for path in paths:
         mean, variance = _eta(index, value, path[path >= 0], table, prior)

@@ -63,6 +63,12 @@ def own_groups(n_actions: int) -> np.ndarray:
     return np.stack([actions * 0, actions, actions + 1, actions + 2, actions * 0 - 1], axis=1).astype(np.int32)
 
 
+def few_groups(n_actions: int, n_groups: int) -> np.ndarray:
+    """Paths of actions of one issue in `n_groups` groups, action modulo `n_groups`."""
+    actions = np.arange(n_actions)
+    return np.stack([actions * 0, actions * 0 + 1, 2 + actions % n_groups, 2 + n_groups + actions, actions * 0 - 1], axis=1).astype(np.int32)
+
+
 def probit(features: Features, paths: np.ndarray) -> Probit:
     """The default model over these features and candidates."""
     return Probit(features.n_features, paths, int(paths.max()) + 1)

@@ -13,6 +13,7 @@ import numpy as np
 
 N_ACTIONS = 20
 N_FACTS = 20
+N_GROUPS = 4
 N_INTERACTIONS = 20_000
 UNIFORM, BEST = 0.05, 0.15
 
@@ -32,11 +33,17 @@ class World:
         return (earned - uniform) / (self.p_answer.max(axis=1).mean() - uniform)
 
 
-def make(seed: int, n: int = N_INTERACTIONS) -> World:
-    """The world of one seed: intercept and spread are solved for, so that UNIFORM and BEST hold."""
+def make(seed: int, n: int = N_INTERACTIONS, related: float = 0.0) -> World:
+    """The world of one seed: intercept and spread are solved for, so that UNIFORM and BEST hold.
+
+    `related` is the share of the slopes' variance that the N_GROUPS groups of actions (action modulo N_GROUPS) have in common.
+    """
     rng = np.random.default_rng(seed)
     facts = rng.normal(size=(n, N_FACTS))
     slopes = rng.normal(size=(N_FACTS, N_ACTIONS)) / np.sqrt(N_FACTS)
+    if related:
+        shared = rng.normal(size=(N_FACTS, N_GROUPS)) / np.sqrt(N_FACTS)
+        slopes = np.sqrt(1.0 - related) * slopes + np.sqrt(related) * shared[:, np.arange(N_ACTIONS) % N_GROUPS]
     offsets = rng.normal(size=N_ACTIONS) * 0.5
     shape = facts @ slopes + offsets
     low, high = 0.0, 5.0

@@ -10,9 +10,9 @@ Each predictor column owns a block of consecutive features, of which few are act
     cycle      sine and cosine of hour and weekday, for timestamps of the interaction itself
 
 z is the standard score under a running mean and deviation, held within +/- 3; a hat is 1 at its knot and falls linearly to 0 at the next.
-Feature 0 is the bias; the rank's features stand last. Values are scaled so that one prior variance serves every feature: the hats carry
-less of it than the straight line, because a curve should be believed later than a slope (docs/decisions/0002-encoding-and-exploration.md).
-**Cost** about 1 us for 50 columns.
+Feature 0 is the bias; the rank's features stand last. Values are scaled so that one prior variance serves every feature: a category takes
+all of it, the straight line and the hats less, the hats least (docs/decisions/0002-encoding-and-exploration.md).
+**Cost** O(columns + list items); measured by benchmarks/bench_models.py.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from nba_engine.numerics.kernel import kernel, scalar
 RANK_MAX = 10
 Z_MAX = 3.0
 N_KNOTS = 13
-LINE_SCALE = 1.0
-HAT_SCALE = 0.5
+LINE_SCALE = 0.55
+HAT_SCALE = 0.45
 
 _BOOL, _TEXT, _TEXTS, _INT, _DOUBLE, _AGE, _CYCLE = range(7)
 _NULL, _MISSING = 1, 2

@@ -37,9 +37,9 @@ class Prior:
     bias_mean, bias_variance : of the global bias. Wide, so that the base rate is learned first and by all together
     """
 
-    variance: float = 0.1
-    shares: tuple[float, float, float, float, float] = (0.2, 0.1, 0.2, 0.3, 0.2)
-    bias_mean: float = -1.0
+    variance: float = 0.15
+    shares: tuple[float, float, float, float, float] = (0.02, 0.01, 0.03, 0.74, 0.2)
+    bias_mean: float = 0.0
     bias_variance: float = 1.0
 
 

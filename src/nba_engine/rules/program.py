@@ -32,7 +32,7 @@ _NEGATE_INT, _ADD_DOUBLE, _NEGATE_DOUBLE, _TO_INT = (OPERATIONS[name] for name i
 _ADD_TIME, _INT_RELATION, _DOUBLE_RELATION = (OPERATIONS[name] for name in ("add_time", "int_<", "double_<"))
 _MIXED_RELATION, _AND, _OR, _NOT = (OPERATIONS[name] for name in ("mixed_<", "and", "or", "not"))
 _SELECT, _IS_NULL, _HAS, _LENGTH, _MEMBER = (OPERATIONS[name] for name in ("select", "is_null", "has", "length", "member"))
-_INT_MIN = -(2**63)
+_INT_MIN, _INT_MAX = -(2**63), 2**63 - 1
 _YEAR_1_US, _YEAR_10000_US = -62_135_596_800_000_000, 253_402_300_800_000_000
 _DURATION_MAX_US = (2**63 - 1) // 1000
 
@@ -57,9 +57,9 @@ def _fill_slots(program, row_values, row_states, item_codes, item_offsets, value
         elif op >= _INT_RELATION:
             states[to] = _VALUE
             if op < _DOUBLE_RELATION:
-                order = (values[a] > values[b]) - (values[a] < values[b])
+                order = np.int64(values[a] > values[b]) - np.int64(values[a] < values[b])
             elif op < _MIXED_RELATION:
-                order = 2 if math.isnan(doubles[a]) or math.isnan(doubles[b]) else (doubles[a] > doubles[b]) - (doubles[a] < doubles[b])
+                order = 2 if math.isnan(doubles[a]) or math.isnan(doubles[b]) else np.int64(doubles[a] > doubles[b]) - np.int64(doubles[a] < doubles[b])
             else:
                 order = _order_of_int_and_double(values[a], doubles[b])
             values[to] = _holds((op - _INT_RELATION) % 5, order)
@@ -105,21 +105,45 @@ def _order_of_int_and_double(i, d):
 
 @scalar
 def _int_result(op, a, b):
-    """(state, value) of int64 arithmetic; no value where it overflows or divides by zero. Division truncates as CEL's does."""
-    if op == 0 or op == 1:
-        r = a + b if op == 0 else a - b
-        over = ((a ^ r) & (b ^ r)) < 0 if op == 0 else ((a ^ b) & (a ^ r)) < 0
-        return (_NONE, r) if over else (_VALUE, r)
+    """(state, value) of int64 arithmetic; no value where it overflows or divides by zero. Division truncates as CEL's does.
+
+    Overflow is foreseen, never looked for afterwards: the compiler takes it for granted that signed arithmetic does not overflow.
+    """
+    if op == 0:
+        return (_NONE, a) if _sum_overflows(a, b) else (_VALUE, a + b)
+    if op == 1:
+        over = a < _INT_MIN + b if b > 0 else a > _INT_MAX + b
+        return (_NONE, a) if over else (_VALUE, a - b)
     if op == 2:
-        r = a * b
-        over = (a == -1 and b == _INT_MIN) or (b == -1 and a == _INT_MIN) or (a != 0 and a != -1 and _quotient(r, a) != b)
-        return (_NONE, r) if over else (_VALUE, r)
+        return (_NONE, a) if _product_overflows(a, b) else (_VALUE, a * b)
     if op == 5:
         return (_NONE, a) if a == _INT_MIN else (_VALUE, -a)
     if b == 0 or (a == _INT_MIN and b == -1):
         return (_NONE, a)
     q = _quotient(a, b)
     return (_VALUE, q) if op == 3 else (_VALUE, a - q * b)
+
+
+@scalar
+def _sum_overflows(a, b):
+    return a > _INT_MAX - b if b > 0 else a < _INT_MIN - b
+
+
+@scalar
+def _product_overflows(a, b):
+    if a == 0 or b == 0:
+        return False
+    if a == _INT_MIN or b == _INT_MIN:
+        return a != 1 and b != 1
+    magnitude = (_INT_MAX // abs(a)) if (a < 0) == (b < 0) else _largest_below(abs(a))
+    return abs(b) > magnitude
+
+
+@scalar
+def _largest_below(a):
+    """The largest int64 m with a * m <= 2**63, for a > 0: a product of different signs may reach -2**63."""
+    m = _INT_MAX // a
+    return m + 1 if a > 1 and _INT_MAX % a == a - 1 else m
 
 
 @scalar
@@ -155,7 +179,13 @@ def _fill_double(op, to, values, doubles, a, b):
 @scalar
 def _time_sum(op, a, b):
     """(state, value): timestamp +- duration in the years 1 to 9999 (op 0, 1); a sum or difference that is a duration (op 2, 3)."""
-    r = a + b if op == 0 or op == 2 else a - b
+    if op == 1 or op == 3:
+        if b == _INT_MIN:
+            return (_NONE, a)
+        b = -b
+    if _sum_overflows(a, b):
+        return (_NONE, a)
+    r = a + b
     if op < 2:
         return (_VALUE, r) if _YEAR_1_US <= r < _YEAR_10000_US else (_NONE, r)
     return (_VALUE, r) if -_DURATION_MAX_US <= r <= _DURATION_MAX_US else (_NONE, r)

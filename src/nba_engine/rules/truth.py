@@ -63,8 +63,9 @@ class Evaluation:
 def _fill_truth(values, states, divisions, cuts, rows, demands, references, n_target_words, bits):
     """AND the row of every slot's cell over the targets' words, OR them over the clauses' words, then settle the demands in order."""
     doubles = values.view(np.float64)
-    for w in range(bits.shape[0]):
-        bits[w] = rows[0, w] if w < rows.shape[1] else 0
+    bits[:] = 0
+    for w in range(rows.shape[1]):
+        bits[w] = rows[0, w]
     for i in range(divisions.shape[0]):
         slot, row = divisions[i, 0], np.int64(divisions[i, 2])
         if states[slot] != 0:
@@ -104,10 +105,10 @@ def _cell(cuts, start, stop, key):
             high = middle
     at, hit = low, 0
     for k in range(low, high):
-        at += cuts[k] < key
-        hit |= cuts[k] == key
+        at += np.int64(cuts[k] < key)
+        hit |= np.int64(cuts[k] == key)
     if high < stop:
-        hit |= cuts[high] == key
+        hit |= np.int64(cuts[high] == key)
     return 2 * (at - start) + hit
 
 

@@ -1,0 +1,47 @@
+"""Beta-Bernoulli by hand, by scipy, and against its naive twin."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import beta
+
+from nba_engine.models.beta_bernoulli import BASE_RATE, STRENGTH, BetaBernoulli, carried
+from tests.naive import beta_bernoulli as naive
+
+PATHS = np.array([[0, 1, 2, 3, -1], [0, 1, 2, 4, -1], [0, 1, 5, 6, 7], [0, -1, -1, 8, -1]], dtype=np.int32)
+NOTHING = np.zeros(1, dtype=np.int32), np.zeros(1), 1
+
+
+def learned(outcomes, paths=PATHS):
+    model = BetaBernoulli(1, paths, 9)
+    for candidate, reward in outcomes:
+        model.update(*NOTHING, candidate, reward)
+    mean, deviation = np.zeros(len(paths)), np.zeros(len(paths))
+    model.score(*NOTHING, np.arange(len(paths), dtype=np.int32), mean, deviation)
+    return model, mean, deviation
+
+
+def test_one_level_is_the_textbook_posterior():
+    _, mean, deviation = learned([(0, 1.0)] * 3 + [(0, 0.0)] * 7, PATHS[3:] * 0 + np.array([0, -1, -1, -1, -1], dtype=np.int32))
+    exact = beta(STRENGTH * BASE_RATE + 3, STRENGTH * (1 - BASE_RATE) + 7)
+    assert mean[0] == pytest.approx(exact.mean())
+    assert deviation[0] == pytest.approx(exact.std())
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 3), st.sampled_from([0.0, 0.5, 1.0])), max_size=20))
+def test_score_and_update_equal_their_twin(outcomes):
+    _, mean, deviation = learned(outcomes)
+    paths = [[e for e in path if e >= 0] for path in PATHS.tolist()]
+    for candidate in range(len(PATHS)):
+        expected = naive.propensity(paths, outcomes, candidate, BASE_RATE, STRENGTH)
+        assert (mean[candidate], deviation[candidate]) == pytest.approx(expected, rel=1e-9)
+
+
+def test_counts_are_carried_by_name():
+    model, _, _ = learned([(0, 1.0), (2, 0.0)])
+    sums = carried(model.state(), list("gijabkcts"), list("xgkb"))["sums"]
+    assert sums.tolist() == [[0, 0], [2 << 24, 1 << 24], [1 << 24, 0], [0, 0]]
