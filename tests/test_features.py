@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from nba_engine.facts import features as module
 from nba_engine.facts.columns import Column
 from nba_engine.facts.features import Features
-from nba_engine.facts.scaling import empty_scaling, observe
+from nba_engine.facts.scaling import carried, empty_scaling, observe
 from nba_engine.schema import BOOL, BYTES, DOUBLE, DURATION, INT, STRING, TIMESTAMP, Fact, list_of, map_of
 from tests.naive import features as naive
 
@@ -173,6 +173,11 @@ def test_state_and_load_carry_the_scaling():
         Features(COLUMNS[3:]).load(features.state())
     assert features.number_names[0] == "f0"
     assert len(features.number_names) == len(features.state()["scaling"])
+
+
+def test_scaling_is_carried_by_name():
+    old = np.arange(8.0).reshape(2, 4)
+    assert carried(old, ["age", "bill"], ["bill", "new"]).tolist() == [[4.0, 5.0, 6.0, 7.0], [0.0] * 4]
 
 
 def test_names_are_unique_and_take_texts():

@@ -8,6 +8,7 @@ while only one value has been seen. **Source** Welford 1962, "Note on a method f
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +26,15 @@ def empty_scaling(n_numbers: int) -> npt.NDArray[np.float64]:
 def observe(numbers: npt.NDArray[np.float64], scaling: npt.NDArray[np.float64]) -> None:
     """Take one row of numbers into `scaling`; NaN stands for a number that was not given."""
     _fill_scaling(numbers, scaling)
+
+
+def carried(scaling: npt.NDArray[np.float64], old_names: Sequence[str], new_names: Sequence[str]) -> npt.NDArray[np.float64]:
+    """The scaling for another catalog version: columns keep what they have seen by name, new ones have seen nothing."""
+    rows = dict(zip(old_names, scaling, strict=True))
+    found = empty_scaling(len(new_names))
+    for i, name in enumerate(new_names):
+        found[i] = rows.get(name, found[i])
+    return found
 
 
 @kernel
