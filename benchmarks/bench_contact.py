@@ -54,7 +54,7 @@ def _said(n_events, n_actions):
     return said
 
 
-def _world(n_events, n_policies, n_actions):
+def contact_world(n_events, n_policies, n_actions):
     contacts = Contacts()
     rules = ContactRules(
         contacts.names,
@@ -120,7 +120,7 @@ def _plain_loop(events, actions, relatives, channel, at_us):
     [(0, 10, 1_000), (5, 3, 1_000), (5, 10, 1_000), (20, 10, 1_000), (256, 10, 1_000), (256, 10, 10_000)],
 )
 def test_a_hundred_calls(benchmark, n_events, n_policies, n_actions):
-    rules, contacts = _world(n_events, n_policies, n_actions)
+    rules, contacts = contact_world(n_events, n_policies, n_actions)
     history, words = contacts.history("s"), pack(np.ones(n_actions, dtype=bool))
     assert clear_suppressed(rules, history, NOW, 0, words) == n_events
 
@@ -134,7 +134,7 @@ def _many(*arguments):
 
 @pytest.mark.parametrize("n_events", [5, 20, 256])
 def test_plain_loop(benchmark, n_events):
-    rules, contacts = _world(n_events, 10, 1_000)
+    rules, contacts = contact_world(n_events, 10, 1_000)
     names = {kind: rules.names.texts(kind) for kind in ("action", "label", "reason", "channel")}
     events = [
         {
@@ -159,7 +159,7 @@ def test_plain_loop(benchmark, n_events):
 
 @pytest.mark.parametrize("n_events", [5, 256])
 def test_record_one_answer(benchmark, n_events):
-    _, contacts = _world(n_events, 10, 1_000)
+    _, contacts = contact_world(n_events, 10, 1_000)
     place = {"interaction_key": 1, "action": "a1", "treatment": None, "channel": "call", "direction": "inbound"}
     offers = iter(range(10**6, 10**9))
     benchmark(lambda: contacts.answer("s", next(offers), label="declined", reason=None, at_us=NOW, **place))
@@ -167,4 +167,4 @@ def test_record_one_answer(benchmark, n_events):
 
 @pytest.mark.parametrize("n_actions", [1_000, 10_000])
 def test_compile(benchmark, n_actions):
-    benchmark.pedantic(_world, args=(0, 10, n_actions), rounds=3)
+    benchmark.pedantic(contact_world, args=(0, 10, n_actions), rounds=3)

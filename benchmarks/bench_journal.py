@@ -7,6 +7,7 @@ own fsync ("disk", one thread): there the disk decides. Beside it a file that is
 from __future__ import annotations
 
 import os
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -74,3 +75,16 @@ def test_pack_a_flat_record(benchmark: Any) -> None:
 def test_pack_and_unpack_a_snapshot_of_50_megabytes(benchmark: Any) -> None:
     record = {"mean": np.zeros(4_000_000), "precision": np.zeros(2_500_000)}
     benchmark.pedantic(lambda: unpack(pack(record)), rounds=5, warmup_rounds=1)
+
+
+@pytest.mark.parametrize("system", ["unix", "unix-excl"])
+@pytest.mark.parametrize("page_size", [1024, 2048, 4096, 8192])
+def test_sqlite_alone(benchmark: Any, tmp_path: Path, page_size: int, system: str) -> None:
+    """One entry a commit with sync "os", in plain sqlite3: what the page size and the way of locking are worth."""
+    database = sqlite3.connect((tmp_path / "plain.sqlite").as_uri() + f"?vfs={system}", uri=True, isolation_level=None)
+    database.executescript(f"PRAGMA page_size = {page_size}; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;")
+    database.execute("CREATE TABLE entries(sequence INTEGER PRIMARY KEY, kind TEXT, key TEXT, at_us INTEGER, payload BLOB)")
+    database.execute("CREATE INDEX entries_by_key ON entries(kind, key)")
+    statement, number = "INSERT INTO entries VALUES (?, 'outcome', 'key', 0, ?)", iter(range(10**9))
+    benchmark.pedantic(lambda: database.execute(statement, (next(number), _PAYLOAD)), rounds=5_000, warmup_rounds=500)
+    database.close()

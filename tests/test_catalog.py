@@ -286,7 +286,7 @@ def test_a_definition_cannot_be_changed_and_can_be_dumped(example):
 
 def test_the_example_file_loads():
     catalog = Catalog.load(ROOT / "examples" / "catalog.yaml")
-    assert len(catalog.definition.actions) == 8 and repr(catalog) == "<Catalog 'telco' '2026-11-22': 8 actions>"
+    assert len(catalog.definition.actions) == 10 and repr(catalog) == "<Catalog 'telco' '2026-11-22': 10 actions>"
     treatments = [t for a in catalog.definition.actions for t in a.treatments]
     assert {t.channel for t in treatments} == {"call", "web", "email"} and all(t.script for t in treatments)
 

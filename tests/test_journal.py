@@ -12,6 +12,7 @@ import threading
 import time
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -179,10 +180,10 @@ threading.Event().wait()
 def test_a_killed_process_loses_nothing_acknowledged(tmp_path: Path, n_lines: int) -> None:
     for _ in range(2):  # the second round continues the store that the first one left
         with subprocess.Popen([sys.executable, "-c", _VICTIM, str(tmp_path)], stdout=subprocess.PIPE, text=True) as victim:
-            assert victim.stdout is not None
-            lines = [victim.stdout.readline() for _ in range(n_lines)]
+            said: Any = victim.stdout
+            lines = [said.readline() for _ in range(n_lines)]
             victim.send_signal(signal.SIGKILL)
-            lines += victim.stdout.read().splitlines(keepends=True)
+            lines += said.read().splitlines(keepends=True)
         acknowledged = dict(line.split() for line in lines if line.endswith("\n"))
         store = Store(tmp_path, "os")
         entries = {str(entry.sequence): entry for entry in store.read()}

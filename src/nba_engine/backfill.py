@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from nba_engine.errors import OutcomeError, RequestError
+from nba_engine.errors import FactsError, OutcomeError, RequestError
 from nba_engine.facts import values
 from nba_engine.journal import codec
 from nba_engine.learning import PRESENTED, SKIPPED, State
@@ -70,15 +69,15 @@ def read(table: Any, state: State, name: str) -> Past:
     rows: list[PastOffer] = []
     for i, record in enumerate(columns.to_pylist()):
         offer = _past_offer(record, i)
-        if (offer.action, offer.treatment) not in state.plan.candidate_of:
-            raise RequestError(f"row {i}: action {offer.action!r} with treatment {offer.treatment!r} is not in the catalog", "table")
+        offer.treatment = _treatment(offer, state, i)
         if offer.channel is not None and offer.channel not in definition.channels:
             raise RequestError(f"row {i}: channel {offer.channel!r} is not in the catalog", "table")
         if offer.label not in definition.outcomes:
             raise OutcomeError(f"row {i}: label {offer.label!r} is not an outcome of the catalog")
         if offer.reason is not None and offer.reason not in definition.reasons:
             raise OutcomeError(f"row {i}: reason {offer.reason!r} is not a reason of the catalog")
-        _encoded(offer, state)
+        row = _encoded(offer, state)
+        offer.facts = {name: row.facts[name] for name in state.plan.encoder.given_names(row)}
         rows.append(offer)
     return Past(name, sorted(rows, key=lambda offer: offer.at_us))
 
@@ -108,17 +107,36 @@ def apply(past: Past, state: State) -> int:
     return n_taught
 
 
+def _treatment(offer: PastOffer, state: State, i: int) -> str | None:
+    """The treatment that was shown: as the row says, else the action's only one on the channel. RequestError where there is no such candidate."""
+    known = state.plan.candidate_of
+    if (offer.action, offer.treatment) in known:
+        return offer.treatment
+    if offer.action not in state.plan.action_ids:
+        raise RequestError(f"row {i}: action {offer.action!r} is not in the catalog", "table")
+    index = state.plan.channel_of.get(offer.channel or "", -1)
+    fitting = [treatment for (action, treatment), c in known.items() if action == offer.action and index in (-1, state.plan.channel[c])]
+    if offer.treatment is not None or len(fitting) != 1:
+        known_as = ", ".join(map(str, fitting)) or "none"
+        raise RequestError(f"row {i}: treatment {offer.treatment!r} of action {offer.action!r} on channel {offer.channel!r} is not in the catalog; "
+                           f"known are {known_as}; name it in a column treatment", "table")
+    return fitting[0]
+
+
 def _past_offer(record: Mapping[str, Any], i: int) -> PastOffer:
-    at = record["at"]
-    if not isinstance(at, datetime | int | str) or isinstance(at, bool):
-        raise RequestError(f"row {i}: at is {at!r}; a timestamp with a zone or epoch microseconds is needed", "table")
-    moment = values.plain(at, TIMESTAMP, f"row {i}: at")
+    try:
+        moment = values.plain(record["at"], TIMESTAMP, "at")
+    except FactsError as error:
+        raise RequestError(f"row {i}: {error}", "table") from None
+    rank = record.get("rank")
+    if rank is not None and (isinstance(rank, bool) or not isinstance(rank, int) or rank < 1):
+        raise RequestError(f"row {i}: rank is {rank!r}; a whole number from 1 on is needed", "table")
     for column in ("subject", "action", "label"):
         if not isinstance(record[column], str):
             raise RequestError(f"row {i}: {column} is {record[column]!r}; a text is needed", "table")
     facts = {name: value for name, value in record.items() if name not in (*_NEEDED, *_OPTIONAL)}
     return PastOffer(record["subject"], record["channel"], values.epoch_us(moment), record["action"], record.get("treatment"), record["label"],
-                     record.get("reason"), int(record.get("rank") or 1), facts)
+                     record.get("reason"), rank or 1, facts)
 
 
 def _encoded(offer: PastOffer, state: State):

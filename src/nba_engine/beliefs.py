@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from nba_engine.catalog.plan import Plan
 from nba_engine.facts.encoding import Row
-from nba_engine.facts.features import Features
+from nba_engine.facts.features import RANK_MAX, Features
 from nba_engine.models import beta_bernoulli, probit
 from nba_engine.models.contract import Model, Receipt, positions
 
@@ -34,6 +34,8 @@ class Beliefs:
         self._vocabulary = plan.encoder.vocabulary
         self._index = np.zeros(self.features.active_max, np.int32)
         self._value = np.zeros(self.features.active_max)
+        self._n_active = 0
+        self._rank_features = np.array([self.features.rank_feature(rank) for rank in range(1, RANK_MAX + 1)], np.int32)
 
     @property
     def version(self) -> int:
@@ -42,13 +44,16 @@ class Beliefs:
 
     def score(self, row: Row, candidates: Ints, propensity_out: Floats, deviation_out: Floats) -> None:
         """Propensity at rank 1 and its posterior deviation, float64[m] each, for `candidates` int32[m]. Changes no belief."""
-        self.model.score(self._index, self._value, self._fill(row, 1), candidates, propensity_out, deviation_out)
+        self._n_active = self._fill(row, 1)
+        self.model.score(self._index, self._value, self._n_active, candidates, propensity_out, deviation_out)
 
-    def propensity_at(self, row: Row, candidate: int, rank: int) -> float:
-        """Propensity of one candidate if it is presented at `rank`."""
-        propensity, deviation = np.empty(1), np.empty(1)
-        self.model.score(self._index, self._value, self._fill(row, rank), np.array([candidate], np.int32), propensity, deviation)
-        return float(propensity[0])
+    def at_ranks(self, candidates: Ints) -> Floats:
+        """For the row scored last: the propensities of `candidates` int32[k], the first one presented at rank 1, the next at rank 2 ..."""
+        k = len(candidates)
+        propensity = np.empty(k)
+        ranks = self._rank_features[np.minimum(np.arange(k), len(self._rank_features) - 1)] if k > len(self._rank_features) else self._rank_features[:k]
+        self.model.score_with(ranks, self._value, self._n_active, candidates, propensity)
+        return propensity
 
     def update(self, row: Row, rank: int, candidate: int, reward: float) -> Receipt:
         """Learn that `candidate`, presented at `rank` in the situation of `row`, earned `reward` in [0, 1]."""

@@ -13,15 +13,16 @@ import numpy.typing as npt
 
 from nba_engine.arbitration.exploration import CONTROL, Exploration
 from nba_engine.arbitration.priority import priorities
-from nba_engine.arbitration.slates import Slate, fill_slate
+from nba_engine.arbitration.slates import Slate, SlateScratch, draw_slate
 from nba_engine.beliefs import Beliefs
 from nba_engine.catalog.plan import ControlGroup, Plan
-from nba_engine.contact.history import History
+from nba_engine.contact.history import EVENT, History
 from nba_engine.contact.suppression import clear_suppressed
 from nba_engine.facts.encoding import Row
 from nba_engine.numerics.bitset import clear_bit, has_bit, position_of, set_bit
 from nba_engine.numerics.kernel import kernel, scalar
 from nba_engine.records import Offer
+from nba_engine.rules.truth import Evaluation
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int32]
@@ -29,14 +30,15 @@ Ints = npt.NDArray[np.int32]
 VALUE_TERM, CONTEXT_WEIGHT_TERM, LEVER_TERM, COST_TERM = 0, 1, 2, 3
 N_TERMS = 4
 _CONTROL = Exploration(CONTROL)
+_NO_EVENTS = np.zeros(0, EVENT)
 
 
 @dataclass(slots=True)
 class Judgement:
-    """What a decision knows of its candidates; all that explain needs stays here.
+    """What a decision keeps of its candidates, about 20 bytes each; what follows from the row alone is computed again when it is asked for.
 
-    survivors int32[m]: candidates that reached arbitration; terms float64[4, m]: value, context weight, lever, cost; propensity, deviation,
-    pmf float64[m]; `counts`: actions left after each stage.
+    survivors int32[m]: candidates that reached arbitration; propensity float64[m]: theirs at rank 1; offered_terms float64[4, k]: value, context
+    weight, lever and cost of those drawn; `counts`: actions left after each stage; `history`: the contact events that were seen.
     """
 
     row: Row
@@ -44,81 +46,106 @@ class Judgement:
     channel_index: int
     history: npt.NDArray[Any]
     survivors: Ints
-    terms: Floats
     propensity: Floats
-    deviation: Floats
+    offered_terms: Floats
     slate: Slate
     counts: dict[str, int]
 
 
+class Workspace:
+    """Arrays for deciding under one plan: one thread at a time. 300 bytes a candidate."""
+
+    __slots__ = ("bits", "counts", "deviation", "propensity", "slate", "survivors", "terms")
+
+    def __init__(self, plan: Plan) -> None:
+        n = plan.n_candidates
+        self.bits = np.zeros(plan.channel_masks.shape[1], np.uint64)
+        self.counts = np.zeros(len(plan.stages) + 3, np.int64)
+        self.survivors = np.zeros(n, np.int32)
+        self.terms = np.zeros((N_TERMS, n))
+        self.propensity, self.deviation = np.zeros(n), np.zeros(n)
+        self.slate = SlateScratch(n)
+
+
 def decide(plan: Plan, beliefs: Beliefs, history: History, row: Row, at_us: int, channel_index: int, noise_key: int, limit: int,
-           control_group: ControlGroup | None = None) -> Judgement:
+           work: Workspace, control_group: ControlGroup | None = None) -> Judgement:
     """Judge every candidate of `plan` for one interaction and draw a slate of at most `limit` offers.
 
     Parameters: `row` as `plan.encoder` made it at `at_us`; `channel_index` -1 lets the treatments of all channels compete; `noise_key` uint64
-    from (seed, subject, sticky window). Cost: O(actions / 64 x facts) for rules, O(survivors x active features) for beliefs.
+    from (seed, subject, sticky window); `work` is overwritten. Cost: O(actions / 64 x facts) for rules, O(survivors x active features) for beliefs.
     """
-    n = plan.n_candidates
-    rules = plan.evaluation
+    _settle_candidates(plan, history, row, at_us, channel_index, work)
+    m = _value_candidates(plan, work)
+    survivors = work.survivors[:m].copy()
+    propensity, deviation = work.propensity[:m], work.deviation[:m]
+    beliefs.score(row, survivors, propensity, deviation)
+    exploration = plan.exploration
+    if control_group is not None:
+        exploration, limit = _CONTROL, limit if control_group.kind == "uniform" else 0
+    null_position = _position_of(survivors, plan.null_candidate)
+    priorities(survivors, plan.explores, propensity, deviation, work.terms, exploration.posterior_scale, null_position, work.slate.priority,
+               work.slate.flags)
+    slate = draw_slate(exploration, work.slate, survivors, plan.action, plan.keys, null_position, noise_key, limit)
+    counts = dict(zip(plan.funnel_names, (len(plan.action_ids), *work.counts.tolist(), len(slate.chosen)), strict=True))
+    return Judgement(row, at_us, channel_index, history.rows().copy() if history.n_events else _NO_EVENTS, survivors, propensity.copy(),
+                     work.terms.take(slate.chosen, 1), slate, counts)
+
+
+def terms_of(plan: Plan, judgement: Judgement) -> Floats:
+    """float64[4, m]: value, context weight, lever and cost of every survivor, computed again as they were."""
+    work, evaluation, row = Workspace(plan), Evaluation(plan.index), judgement.row
+    evaluation.run(row.values, row.states, row.item_codes, row.item_offsets, lambda: plan.encoder.variables(row))
+    for candidate in judgement.survivors:
+        work.bits[candidate >> 6] |= np.uint64(1 << (int(candidate) & 63))
+    return work.terms[:, : _value_candidates(plan, work, evaluation)]
+
+
+def _settle_candidates(plan: Plan, history: History, row: Row, at_us: int, channel_index: int, work: Workspace) -> None:
+    """The stages from availability to contact, into `work.bits` and `work.counts`."""
+    rules, bits = plan.evaluation, work.bits
     rules.run(row.values, row.states, row.item_codes, row.item_offsets, lambda: plan.encoder.variables(row))
-    bits = np.empty(plan.channel_masks.shape[1], np.uint64)
-    counts = np.zeros(len(plan.stages) + 3, np.int64)
-    _fill_eligible(rules.bits, plan.stage_words, plan.channel_masks[channel_index], plan.windows, at_us, plan.action, bits, counts)
-    offers_nothing = plan.null_candidate >= 0 and has_bit(bits, plan.null_candidate)
+    _fill_eligible(rules.bits, plan.stage_words, plan.channel_masks[channel_index], plan.windows, at_us, plan.action, bits, work.counts)
+    if not plan.consents and not history.n_events:
+        return
+    offers_nothing = plan.null_candidate >= 0 and bool(has_bit(bits, plan.null_candidate))
     for consent in plan.consents:
         if channel_index in (-1, consent.channel_index) and not (row.states[consent.column] == 0 and row.values[consent.column] == 1):
             bits &= ~consent.candidates if channel_index == -1 else np.uint64(0)
     clear_suppressed(plan.contact_rules, history, at_us, channel_index, bits)
     if offers_nothing:  # there is no contact in offering nothing
         set_bit(bits, plan.null_candidate)
-    survivors, terms = np.empty(n, np.int32), np.empty((N_TERMS, n))
-    m = _fill_terms(bits, rules.values, rules.states, plan.numbers, plan.value_slots, plan.action, survivors, terms, counts)
-    survivors, terms = survivors[:m], terms[:, :m]
+
+
+def _value_candidates(plan: Plan, work: Workspace, evaluation: Evaluation | None = None) -> int:
+    """List the candidates in `work.bits` that have a value, with their terms; returns how many."""
+    rules = evaluation or plan.evaluation
+    m = _fill_terms(work.bits, rules.values, rules.states, plan.numbers, plan.value_slots, plan.action, work.survivors, work.terms, work.counts)
     for weighing in plan.context_weights:
         if int(rules.bits[weighing.target >> 6]) >> (weighing.target & 63) & 1:
-            terms[CONTEXT_WEIGHT_TERM, weighing.affected[survivors]] *= weighing.multiplier
-    propensity, deviation = np.empty(m), np.empty(m)
-    beliefs.score(row, survivors, propensity, deviation)
-    slate = _draw(plan, survivors, terms, propensity, deviation, noise_key, limit, control_group)
-    return Judgement(row, at_us, channel_index, history.rows().copy() if history.n_events else history.rows(), survivors, terms, propensity,
-                     deviation, slate, _funnel(plan, counts, slate))
+            work.terms[CONTEXT_WEIGHT_TERM, :m][weighing.affected[work.survivors[:m]]] *= weighing.multiplier
+    return m
 
 
-def _draw(plan: Plan, survivors: Ints, terms: Floats, propensity: Floats, deviation: Floats, noise_key: int, limit: int,
-          control_group: ControlGroup | None) -> Slate:
-    null_position = -1
-    if plan.null_candidate >= 0 and len(at := np.flatnonzero(survivors == plan.null_candidate)):
-        null_position = int(at[0])
-    exploration = plan.exploration
-    if control_group is not None:
-        exploration = _CONTROL
-        limit = limit if control_group.kind == "uniform" else 0
-    explores = plan.explores[survivors]
-    value, context_weight, lever, cost = terms
-    priority, spread = priorities(propensity, deviation, value, context_weight, lever, cost, explores, exploration.posterior_scale)
-    return fill_slate(exploration, priority, spread, plan.action[survivors], explores, null_position, noise_key, plan.action_keys[survivors],
-                      plan.candidate_keys[survivors], limit)
-
-
-def _funnel(plan: Plan, counts: npt.NDArray[np.int64], slate: Slate) -> dict[str, int]:
-    numbers: list[int] = counts.tolist()
-    names = ("available", *(name for name, _ in plan.stages), "contact", "value")
-    return {"actions": len(plan.action_ids), **dict(zip(names, numbers, strict=True)), "offered": len(slate.chosen)}
+def _position_of(survivors: Ints, candidate: int) -> int:
+    """Where a candidate stands among the survivors (sorted), or -1."""
+    if candidate < 0:
+        return -1
+    at = int(np.searchsorted(survivors, candidate))
+    return at if at < len(survivors) and survivors[at] == candidate else -1
 
 
 def offers_of(plan: Plan, beliefs: Beliefs, judgement: Judgement) -> tuple[Offer, ...]:
-    """The slate as records. An offer's propensity and priority are those at its own rank."""
-    offers: list[Offer] = []
+    """The slate of the judgement just made, as records. An offer's propensity and priority are those at its own rank."""
+    chosen = judgement.survivors[judgement.slate.chosen]
     channel = plan.channel_ids[judgement.channel_index] if judgement.channel_index >= 0 else None
-    for k, position in enumerate(judgement.slate.chosen.tolist()):
-        candidate = int(judgement.survivors[position])
-        value, context_weight, lever, cost = judgement.terms[:, position].tolist()
-        propensity = float(judgement.propensity[position]) if k == 0 else beliefs.propensity_at(judgement.row, candidate, k + 1)
-        own = int(plan.channel[candidate])
+    propensities = beliefs.at_ranks(chosen).tolist() if len(chosen) else []
+    offers: list[Offer] = []
+    for candidate, propensity, (value, context_weight, lever, cost), probability in zip(
+            chosen.tolist(), propensities, judgement.offered_terms.T.tolist(), judgement.slate.probability.tolist(), strict=True):
+        own = plan.candidate_channels[candidate]
         offers.append(Offer(
-            plan.action_ids[plan.action[candidate]], plan.treatments[candidate], plan.channel_ids[own] if own >= 0 else channel, k + 1,
-            propensity, value, context_weight, lever, cost, propensity * value * context_weight * lever - cost,
-            float(judgement.slate.probability[k]), plan.scripts[candidate]))
+            plan.candidate_actions[candidate], plan.treatments[candidate], channel if own is None else own, len(offers) + 1, propensity, value,
+            context_weight, lever, cost, propensity * value * context_weight * lever - cost, probability, plan.scripts[candidate]))
     return tuple(offers)
 
 

@@ -10,6 +10,7 @@ import os
 import threading
 import time
 from collections.abc import Mapping
+from copy import deepcopy
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from types import TracebackType
@@ -19,8 +20,8 @@ from nba_engine.catalog.catalog import Catalog
 from nba_engine.decision import decide, offers_of
 from nba_engine.errors import RequestError, StoreError, UnknownDecisionError
 from nba_engine.explaining import explain
-from nba_engine.learning import advance, check_outcome, offer_position, place, repeated, take
-from nba_engine.ledger import Kept, OfferState
+from nba_engine.learning import check_outcome, offer_position, place, repeated, take
+from nba_engine.ledger import Kept
 from nba_engine.memory import Memory
 from nba_engine.numerics.random import key_of
 from nba_engine.ports import Clock, ProfileStore
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _MICROSECOND = timedelta(microseconds=1)
+_ATOMS = frozenset({str, int, float, bool})
+_FIRST_US, _LAST_US = ((datetime(*day, tzinfo=timezone.utc) - _EPOCH) // _MICROSECOND for day in ((1, 1, 1), (9999, 12, 31)))
 
 
 class SystemClock:
@@ -112,7 +115,7 @@ class Engine:
 
         Raises
         ------
-        RequestError : an unknown channel, a time without a zone, a request id used for another subject or channel.
+        RequestError : an unknown channel, a time without a zone, a limit below 0, a request id used for another subject or channel.
         FactsError : a fact of the wrong type.
 
         Notes
@@ -120,32 +123,30 @@ class Engine:
         **Cost**: see README; about 60 to 100 us at 1,000 actions and 40 facts.
         """
         at_us = self._moment(at)
-        if limit < 0:
-            raise RequestError(f"limit is {limit}; give the largest number of offers, 0 or more", "limit")
+        _check_request(subject, limit)
         given = self._given(subject, facts)
         state = self._memory.state
         plan, channel_index, direction = state.plan, *self._channel(channel)
-        row = plan.encoder.encode(given, at_us, channel, direction)
+        row = plan.encoder.encode(_own(given, plan), at_us, channel, direction)
         with self._lock:
             self._require_open()
             if request_id is not None and (known := self._memory.find_request(request_id)) is not None:
                 return self._same_request(known.decision, subject, channel)
             if plan is not state.plan:  # a reload came in between
                 plan, channel_index, direction = state.plan, *self._channel(channel)
-                row = plan.encoder.encode(given, at_us, channel, direction)
+                row = plan.encoder.encode(_own(given, plan), at_us, channel, direction)
             asked = state.ledger.subject(subject)
             key = interaction if interaction is not None else f"#{asked.n_decisions + 1}"
             window = f"window {at_us // plan.sticky_us}" if plan.sticky_us else key
             control_group = self._control_group(plan, subject)
             judgement = decide(plan, state.beliefs, state.contacts.history(subject), row, at_us, channel_index,
-                               key_of(f"{self._seed}\x1f{subject}\x1f{window}"), limit, control_group)
+                               key_of(f"{self._seed}\x1f{subject}\x1f{window}"), limit, state.work, control_group)
             self._n_decisions += 1
             decision = Decision(
                 f"{self._id_prefix}-{self._n_decisions:x}", request_id, key, subject, channel, _EPOCH + timedelta(microseconds=at_us),
                 offers_of(plan, state.beliefs, judgement), judgement.slate.slate_probability, judgement.counts,
                 None if control_group is None else control_group.name, plan.version, state.beliefs.version, asked.interactions.get(key))
-            offers = [OfferState(int(judgement.survivors[position])) for position in judgement.slate.chosen]
-            kept = Kept(decision, judgement, plan, offers)
+            kept = Kept(decision, judgement, plan)
             self._memory.remember_decision(kept, limit)
             place(state, kept)
         return decision
@@ -233,10 +234,9 @@ class Engine:
         at_us = self._moment(at)
         with self._lock:
             self._require_open()
-            silent = advance(self._memory.state, at_us, self._memory.find)
-            sequence = self._memory.remember_silence(silent)
+            n_silent, sequence = self._memory.advance(at_us)
         self._memory.commit(sequence)
-        return len(silent)
+        return n_silent
 
     def reload(self, catalog: Catalog) -> None:
         """Take another catalog into use between two decisions. Beliefs are kept by name, also for actions that leave and come back."""
@@ -282,8 +282,10 @@ class Engine:
         """Names that came as facts and that the catalog does not declare; each once."""
         return frozenset(self._memory.state.plan.encoder.unknown_names)
 
-    def _given(self, subject: str, facts: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    def _given(self, subject: str, facts: Mapping[str, Any] | None) -> dict[str, Any]:
         """The profile's facts under the call's, in a mapping of our own: the caller may go on using its own."""
+        if facts is not None and not isinstance(facts, Mapping):
+            raise RequestError(f"facts is a {type(facts).__name__}; give a mapping of names to values", "facts")
         profile = None if self._profile is None else self._profile(subject)
         return {**profile, **(facts or {})} if profile else dict(facts or {})
 
@@ -299,6 +301,7 @@ class Engine:
         return index, plan.directions[index]
 
     def _moment(self, at: datetime | int | None) -> int:
+        """Microseconds UTC, within the years 1 to 9999."""
         if at is None:
             return self._clock.now_us()
         if isinstance(at, datetime):
@@ -307,6 +310,8 @@ class Engine:
             return (at - _EPOCH) // _MICROSECOND
         if isinstance(at, bool) or not isinstance(at, int):
             raise RequestError(f"at={at!r} is no time; give an aware datetime or epoch microseconds", "at")
+        if not _FIRST_US <= at <= _LAST_US:
+            raise RequestError(f"at={at} is not in the years 1 to 9999; give an aware datetime or epoch microseconds", "at")
         return at
 
     def _control_group(self, plan: Plan, subject: str) -> ControlGroup | None:
@@ -331,3 +336,23 @@ class Engine:
     def _require_open(self) -> None:
         if self._closed:
             raise StoreError("this engine is closed; make a new one")
+
+
+def _check_request(subject: str, limit: int) -> None:
+    if not isinstance(subject, str):
+        raise RequestError(f"subject is {subject!r} of type {type(subject).__name__}; give a text", "subject")
+    if isinstance(limit, bool) or not isinstance(limit, int) or limit < 0:
+        raise RequestError(f"limit is {limit!r}; give the largest number of offers, 0 or more", "limit")
+
+
+def _own(given: dict[str, Any], plan: Plan) -> dict[str, Any]:
+    """The facts, with copies of all that the caller could still change: a decision is read again when it is explained and learned from."""
+    for name in plan.containers:
+        value = given.get(name)
+        if value is not None:
+            given[name] = _copied(value)
+    return given
+
+
+def _copied(value: Any) -> Any:
+    return value[:] if type(value) is list and _ATOMS.issuperset(map(type, value)) else deepcopy(value)

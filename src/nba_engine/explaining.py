@@ -6,15 +6,19 @@ Nothing of this is on the decision path. Cost: about 10 us per rule.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta, timezone
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from nba_engine.catalog.catalog import RULE_STAGES
 from nba_engine.catalog.plan import Plan
 from nba_engine.contact.history import History
 from nba_engine.contact.listing import Suppression, closes, suppressions
-from nba_engine.decision import CONTEXT_WEIGHT_TERM, COST_TERM, LEVER_TERM, VALUE_TERM
+from nba_engine.decision import CONTEXT_WEIGHT_TERM, COST_TERM, LEVER_TERM, VALUE_TERM, terms_of
 from nba_engine.ledger import Kept
 from nba_engine.records import ActionExplanation, Explanation, Reason
 from nba_engine.rules import plain
@@ -42,6 +46,7 @@ class _Reading:
         history.events, history.n_events = self._judgement.history, len(self._judgement.history)
         self._suppressions = suppressions(self._plan.contact_rules, history, self._judgement.at_us, self._judgement.channel_index)
         self._verdicts: dict[str, str] = {}
+        self._survivors_terms: npt.NDArray[np.float64] | None = None
 
     def action(self, index: int) -> ActionExplanation:
         """The candidate of this action that came furthest speaks for it."""
@@ -60,8 +65,11 @@ class _Reading:
             return ActionExplanation(name, treatment, channel, rank is not None, rank, "offered" if rank is not None else "arbitration",
                                      reason, self._terms(c, rank))
         stages = list(self._stages(c))
+        found = tuple(r for _, reasons in stages for r in reasons)
+        if not found:  # a decision rebuilt from the journal, which keeps the terms of what was offered
+            found = (Reason("priority", "priority", "not drawn; its terms are no longer at hand"),)
         stage = next((stage for stage, reasons in stages if reasons), "arbitration")
-        return ActionExplanation(name, treatment, channel, False, None, stage, tuple(r for _, reasons in stages for r in reasons))
+        return ActionExplanation(name, treatment, channel, False, None, stage, found)
 
     def _stages(self, c: int) -> Iterable[tuple[str, list[Reason]]]:
         """Each stage in order with what stopped the candidate there; all of them, not only the first."""
@@ -101,6 +109,8 @@ class _Reading:
 
     def _contact(self, c: int) -> Iterable[Reason]:
         judgement, plan = self._judgement, self._plan
+        if c == plan.null_candidate:
+            return  # there is no contact in offering nothing
         own = int(plan.channel[c]) if judgement.channel_index < 0 else judgement.channel_index
         for consent in plan.consents:
             state, value = judgement.row.states[consent.column], judgement.row.values[consent.column]
@@ -111,12 +121,11 @@ class _Reading:
                 yield Reason(suppression.kind, suppression.name, _until(suppression))
 
     def _value(self, c: int) -> Iterable[Reason]:
-        text = self._plan.catalog.definition.actions[self._plan.action[c]].value
-        if isinstance(text, str):
-            value = plain.evaluate(self._plan.catalog.rule(text)[0], self._variables, nullable=True)
-            if not isinstance(value, int | float) or not value >= 0:
-                known = "unknown" if value is UNKNOWN or isinstance(value, ErrorValue) else "false"
-                yield Reason("value", "value", f"{text} is {value}; a known value of at least 0 is needed", known)
+        written = self._plan.catalog.definition.actions[self._plan.action[c]].value
+        value = plain.evaluate(self._plan.catalog.rule(written)[0], self._variables, nullable=True) if isinstance(written, str) else written
+        if not isinstance(value, int | float) or not 0 <= value < math.inf:
+            known = "unknown" if value is UNKNOWN or isinstance(value, ErrorValue) else "false"
+            yield Reason("value", "value", f"{written} is {value}; a known, finite value of at least 0 is needed", known)
 
     def _not_drawn(self, c: int) -> Reason:
         position = self._position[c]
@@ -133,7 +142,9 @@ class _Reading:
             names = ("propensity", "value", "context_weight", "lever", "cost", "priority", "selection_probability")
             return {name: getattr(offer, name) for name in names}
         i = self._position[c]
-        terms = self._judgement.terms[:, i].tolist()
+        if self._survivors_terms is None:
+            self._survivors_terms = terms_of(self._plan, self._judgement)
+        terms = self._survivors_terms[:, i].tolist()
         value, context_weight, lever, cost = (terms[k] for k in (VALUE_TERM, CONTEXT_WEIGHT_TERM, LEVER_TERM, COST_TERM))
         propensity = 0.0 if c == self._plan.null_candidate else float(self._judgement.propensity[i])
         return {"propensity": propensity, "value": value, "context_weight": context_weight, "lever": lever, "cost": cost,

@@ -16,6 +16,7 @@ from nba_engine.beliefs import Beliefs
 from nba_engine.catalog.durations import FOREVER_US
 from nba_engine.catalog.plan import Plan
 from nba_engine.contact.history import Contacts
+from nba_engine.decision import Workspace
 from nba_engine.errors import FactsError, OutcomeError
 from nba_engine.facts.encoding import Row
 from nba_engine.facts.vocabulary import Vocabulary
@@ -44,6 +45,7 @@ class State:
     ledger: Ledger
     vocabulary: Vocabulary
     entities: dict[tuple[str, str], int]
+    work: Workspace
     due: list[tuple[int, int, int, Kept]] = field(default_factory=list)
     n_scheduled: int = 0
 
@@ -52,10 +54,10 @@ def place(state: State, kept: Kept) -> None:
     """Take a new decision in. On channels where being returned is being presented, its offers are presented now."""
     state.ledger.keep(kept)
     state.ledger.count(kept.decision)
-    for position, offer in enumerate(kept.decision.offers):
-        channel = _channel(state, offer.channel)
-        if channel is not None and channel.presented == "on_return":
-            _present(state, kept, position, kept.judgement.at_us)
+    if state.plan.on_return:
+        for position, offer in enumerate(kept.decision.offers):
+            if offer.channel in state.plan.on_return:
+                _present(state, kept, position, kept.judgement.at_us)
 
 
 def offer_position(kept: Kept, action: str | None, treatment: str | None) -> int:
@@ -64,9 +66,12 @@ def offer_position(kept: Kept, action: str | None, treatment: str | None) -> int
     found = [i for i, o in enumerate(offers) if action in (None, o.action) and treatment in (None, o.treatment)]
     if len(found) == 1:
         return found[0]
-    offered = ", ".join(o.action for o in offers) or "nothing"
+    offered = ", ".join(o.action for o in offers)
+    if not offers:
+        raise OutcomeError(f"decision {kept.decision.id} offered nothing, so nothing can have been answered")
     if not found:
-        raise OutcomeError(f"decision {kept.decision.id} did not offer {action or treatment!r}; it offered {offered}")
+        meant = " as ".join(repr(name) for name in (action, treatment) if name is not None)
+        raise OutcomeError(f"decision {kept.decision.id} did not offer {meant}; it offered {offered}")
     raise OutcomeError(f"decision {kept.decision.id} offered {offered}; say which one is meant with action=")
 
 
@@ -90,6 +95,8 @@ def repeated(state: State, kept: Kept, position: int, outcome: Outcome) -> Recei
     offer = kept.offers[position]
     if outcome.event_id is not None:
         known = kept.events.get(outcome.event_id)
+        if known is not None and known.action != outcome.action:
+            raise OutcomeError(f"event_id {outcome.event_id!r} came with {known.action!r} before; give every event an id of its own")
         return None if known is None else replace(known, duplicate=True, learned=False)
     spec = state.plan.catalog.definition.outcomes.get(outcome.label)
     shown = spec is not None and spec.exposure == PRESENTED and offer.presented_at_us is not None
@@ -114,21 +121,19 @@ def take(state: State, kept: Kept, position: int, outcome: Outcome) -> Receipt:
     return receipt
 
 
-def advance(state: State, at_us: int, find: Callable[[str], Kept | None]) -> list[Silence]:
-    """Apply every time-out due by `at_us`, in the order of their deadlines; returns what fell silent.
+def next_silence(state: State, at_us: int, find: Callable[[str], Kept | None]) -> Silence | None:
+    """The earliest offer whose silence has become an answer by `at_us`, still first in `state.due`; None where there is none.
 
     `find` gives the decision as it stands now: one that had left the ledger may have been rebuilt since it was scheduled.
     """
-    silent: list[Silence] = []
     while state.due and state.due[0][0] <= at_us:
-        deadline, _, position, scheduled = heapq.heappop(state.due)
+        deadline, _, position, scheduled = state.due[0]
         kept = find(scheduled.decision.id) or scheduled
         offer, record = kept.offers[position], kept.decision.offers[position]
         if offer.label is None and offer.presented_at_us is not None and _deadline(state, record.channel, offer.presented_at_us) == deadline:
-            outcome = Outcome(kept.decision.id, record.action, record.treatment, NO_RESPONSE, deadline)
-            _answer(state, kept, position, outcome)
-            silent.append((kept, position, outcome))
-    return silent
+            return kept, position, Outcome(kept.decision.id, record.action, record.treatment, NO_RESPONSE, deadline)
+        heapq.heappop(state.due)
+    return None
 
 
 def schedule(state: State, kept: Kept, position: int) -> None:
@@ -149,25 +154,27 @@ def restore(state: State, kept: Kept, later: Iterable[tuple[Outcome | None, int,
         channel = _channel(state, record.channel)
         if channel is not None and channel.presented == "on_return":
             kept.offers[position].presented_at_us = kept.judgement.at_us
+    event_id: str | None = None
     for outcome, position, reward, taught in later:
         offer = kept.offers[position]
         if outcome is None:
             offer.reward, offer.taught = reward, taught
-            if (last := next(reversed(kept.events), None)) is not None:
-                kept.events[last] = replace(kept.events[last], learned=True, reward=reward)
+            if event_id is not None:
+                kept.events[event_id] = replace(kept.events[event_id], learned=True, reward=reward)
             continue
+        event_id = outcome.event_id
         spec = outcomes.get(outcome.label)
         exposure = None if spec is None else spec.exposure
         if exposure == PRESENTED:
             offer.label = None if offer.label in _skipping(state) else offer.label
-        else:
+        elif (offer.label, offer.reason) != (outcome.label, outcome.reason):
             offer.label, offer.reason, offer.taught, offer.reward = outcome.label, outcome.reason, None, None
         if exposure == SKIPPED:
             offer.presented_at_us = None
         elif offer.presented_at_us is None:
             offer.presented_at_us = outcome.at_us
         if outcome.event_id is not None:
-            kept.events[outcome.event_id] = Receipt(outcome.decision_id, outcome.action, outcome.label, outcome.event_id, False, False, None)
+            kept.events[outcome.event_id] = Receipt(outcome.decision_id, outcome.action, outcome.label, outcome.event_id, False, False, offer.reward)
 
 
 def contact_keys(kept: Kept, position: int) -> dict[str, Any]:

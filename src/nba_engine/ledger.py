@@ -31,15 +31,32 @@ class OfferState:
     taught: ModelReceipt | None = None
 
 
-@dataclass(slots=True, eq=False)
 class Kept:
-    """A decision at hand: the record, how it came about, and the state of its offers by rank."""
+    """A decision at hand: the record, how it came about, and what became of its offers by rank and of its events by id.
 
-    decision: Decision
-    judgement: Judgement
-    plan: Plan
-    offers: list[OfferState]
-    events: dict[str, Receipt] = field(default_factory=dict)
+    Most decisions are never spoken of again, so the last two are made when they are first asked for.
+    """
+
+    __slots__ = ("_events", "_offers", "decision", "judgement", "plan")
+
+    def __init__(self, decision: Decision, judgement: Judgement, plan: Plan) -> None:
+        self.decision = decision
+        self.judgement = judgement
+        self.plan = plan
+        self._offers: list[OfferState] | None = None
+        self._events: dict[str, Receipt] | None = None
+
+    @property
+    def offers(self) -> list[OfferState]:
+        if self._offers is None:
+            self._offers = [OfferState(candidate) for candidate in self.judgement.survivors[self.judgement.slate.chosen].tolist()]
+        return self._offers
+
+    @property
+    def events(self) -> dict[str, Receipt]:
+        if self._events is None:
+            self._events = {}
+        return self._events
 
 
 @dataclass(slots=True)
@@ -71,11 +88,8 @@ class Ledger:
         return self._kept.get(self._requests.get(request_id, ""))
 
     def subject(self, name: str) -> Subject:
-        """The subject's own record, made if it is new: about 200 bytes."""
-        known = self.subjects.get(name)
-        if known is None:
-            known = self.subjects[name] = Subject()
-        return known
+        """The subject's own record; an empty one, not kept, if it is new."""
+        return self.subjects.get(name) or Subject()
 
     def keep(self, kept: Kept) -> None:
         """Take a decision in; the oldest leaves where there are too many."""
@@ -89,8 +103,8 @@ class Ledger:
             self.n_forgotten += 1
 
     def count(self, decision: Decision) -> None:
-        """Note a new decision with its subject, and its interaction if that is a new one."""
-        subject = self.subject(decision.subject)
+        """Note a new decision with its subject (about 200 bytes each), and its interaction if that is a new one."""
+        subject = self.subjects.setdefault(decision.subject, Subject())
         subject.n_decisions += 1
         if decision.repeat_of is None:
             subject.interactions[decision.interaction] = decision.id

@@ -7,7 +7,10 @@ Everything here is called under the engine's lock but `commit` and `flush`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import heapq
+import json
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,17 +22,19 @@ from nba_engine.beliefs import Beliefs
 from nba_engine.catalog.catalog import Catalog
 from nba_engine.catalog.compiling import compile_plan
 from nba_engine.contact.history import EVENT, Contacts
-from nba_engine.decision import Judgement
-from nba_engine.errors import OutcomeError
+from nba_engine.decision import Judgement, Workspace
+from nba_engine.errors import CatalogError, FactsError, NbaError, StoreError
+from nba_engine.facts import values
 from nba_engine.facts.vocabulary import Vocabulary
 from nba_engine.journal import codec, entries
-from nba_engine.learning import Silence, State, place, restore, schedule, take
-from nba_engine.ledger import Kept, Ledger, OfferState
+from nba_engine.learning import State, next_silence, place, restore, schedule, take
+from nba_engine.ledger import Kept, Ledger
 from nba_engine.models.contract import Receipt as ModelReceipt
 from nba_engine.numerics.random import key_of
 from nba_engine.records import Decision, Outcome
 
 if TYPE_CHECKING:
+    from nba_engine.catalog.plan import Plan
     from nba_engine.journal.store import Entry, Store
 
 
@@ -38,25 +43,19 @@ class Memory:
 
     def __init__(self, catalog: Catalog, store: str | Path | None, sync: Literal["disk", "os"], decisions_max: int) -> None:
         self._journal: Store | None = None
+        self._decisions_max = decisions_max
         self._n_histories = 0
-        vocabulary, contacts, entities = Vocabulary(), Contacts(), dict[tuple[str, str], int]()
-        snapshot: tuple[int, dict[str, Any]] | None = None
-        if store is not None:
-            from nba_engine.journal.store import Store
+        if store is None:
+            self._begin(catalog, _catalog_key(catalog), None)
+            return
+        from nba_engine.journal.store import Store
 
-            self._journal = Store(store, sync)
-            snapshot = self._latest_snapshot()
-        if snapshot is not None:
-            vocabulary.load(snapshot[1]["vocabulary"])
-            contacts.load(snapshot[1]["contacts"])
-            entities.update({(level, name): i for i, (level, name) in enumerate(snapshot[1]["beliefs"]["entities"])})
-        plan = compile_plan(catalog, vocabulary, contacts.names, entities)
-        contacts.retention = plan.contact_rules.retention
-        self.state = State(plan, Beliefs(plan, list(entities)), contacts, Ledger(decisions_max), vocabulary, entities)
-        if snapshot is not None:
-            self._load(snapshot[1])
-        if self._journal is not None:
-            self._replay(snapshot[0] if snapshot else 0)
+        self._journal = Store(store, sync)
+        try:
+            self._recover(catalog, self._journal)
+        except BaseException:
+            self._journal.close()
+            raise
 
     @property
     def forgets(self) -> bool:
@@ -69,7 +68,8 @@ class Memory:
         if kept is None and self._journal is not None:
             payload = self._journal.find(entries.DECISION, decision_id)
             if payload is not None:
-                kept = self._revive(payload, before)
+                kept = self._rebuilt(*entries.unpack_decision(payload))
+                restore(self.state, kept, self._later(decision_id, before))
                 self.state.ledger.keep(kept)
         return kept
 
@@ -87,10 +87,13 @@ class Memory:
             return
         decision, judgement = kept.decision, kept.judgement
         facts = {name: judgement.row.facts[name] for name in kept.plan.encoder.given_names(judgement.row)}
-        payload = entries.pack_decision(decision, judgement.at_us, limit, facts, judgement.history.tobytes())
-        self._journal.append(entries.DECISION, decision.id, judgement.at_us, payload)
-        if decision.request_id is not None:
+        try:
+            payload = entries.pack_decision(decision, judgement.at_us, limit, facts, judgement.history.tobytes())
+        except StoreError:  # values of other libraries, which the encoder takes and the codec does not
+            payload = entries.pack_decision(decision, judgement.at_us, limit, _plain(facts, kept.plan), judgement.history.tobytes())
+        if decision.request_id is not None:  # first: a request without its decision is harmless, the other way round it is not
             self._journal.append(entries.REQUEST, decision.request_id, judgement.at_us, decision.id.encode())
+        self._journal.append(entries.DECISION, decision.id, judgement.at_us, payload)
 
     def remember_outcome(self, position: int, outcome: Outcome) -> int:
         """Queue the entry of an outcome; returns the sequence number to commit."""
@@ -103,15 +106,20 @@ class Memory:
         offer = kept.offers[position]
         if self._journal is None or offer.taught is None:
             return
-        payload = {"position": position, "reward": offer.reward, "receipt": offer.taught.to_bytes(), "layout": self._layout()}
+        payload = {"position": position, "reward": offer.reward, "receipt": offer.taught.to_bytes(), "layout": self._layout}
         self._journal.append(entries.TAUGHT, kept.decision.id, at_us, codec.pack(payload))
 
-    def remember_silence(self, silent: Iterable[Silence]) -> int:
-        """Queue the time-outs that were applied, as outcomes; returns the sequence number to commit."""
-        for kept, position, outcome in silent:
+    def advance(self, at_us: int) -> tuple[int, int]:
+        """Let every time-out due by `at_us` count as an outcome, in the order of their deadlines; (how many, sequence number to commit)."""
+        n_silent = 0
+        while (silence := next_silence(self.state, at_us, self.find)) is not None:
+            kept, position, outcome = silence
             self.remember_outcome(position, outcome)
-            self.remember_taught(kept, position, outcome.at_us)
-        return self.last_sequence
+            heapq.heappop(self.state.due)
+            if take(self.state, kept, position, outcome).learned:
+                self.remember_taught(kept, position, outcome.at_us)
+            n_silent += 1
+        return n_silent, self.last_sequence
 
     @property
     def last_sequence(self) -> int:
@@ -126,7 +134,16 @@ class Memory:
         return backfill.apply(rows, self.state), self.last_sequence
 
     def use(self, catalog: Catalog) -> None:
-        """Compile `catalog` and go on with it; a catalog that does not compile changes nothing but the numbering of names."""
+        """Compile `catalog` and go on with it; a catalog that does not compile changes nothing but the numbering of names.
+
+        Its entry comes first: what compiling numbers, recovery numbers too.
+        """
+        key = _catalog_key(catalog)
+        if self._journal is not None:
+            self._journal.append(entries.CATALOG, key, 0, codec.pack(catalog.to_dict()))
+        self._switch(catalog, key)
+
+    def _switch(self, catalog: Catalog, key: str) -> None:
         state = self.state
         plan = compile_plan(catalog, state.vocabulary, state.contacts.names, state.entities)
         beliefs = Beliefs(plan, list(state.entities))
@@ -134,9 +151,10 @@ class Memory:
         for kept in state.ledger.kept():
             for offer in kept.offers:
                 if offer.taught is not None:
-                    offer.taught = beliefs.moved(offer.taught, state.beliefs)
-        state.plan, state.beliefs = plan, beliefs
+                    offer.taught = beliefs.moved(offer.taught, state.beliefs) if beliefs.kind == state.beliefs.kind else None
+        state.plan, state.beliefs, state.work = plan, beliefs, Workspace(plan)
         state.contacts.retention = plan.contact_rules.retention
+        self._catalog_key, self._layout = key, _layout(beliefs)
 
     def commit(self, sequence: int) -> None:
         """Return once every entry up to `sequence` is durable. Not under the engine's lock."""
@@ -158,59 +176,93 @@ class Memory:
 
     def _snapshot(self) -> dict[str, Any]:
         state = self.state
-        waiting = {kept.decision.id: None for _, _, position, kept in state.due if kept.offers[position].label is None}
+        waiting = [[kept.decision.id, position] for _, _, position, kept in sorted(state.due, key=lambda due: due[:2])]
         return {"vocabulary": state.vocabulary.state(), "contacts": state.contacts.state(), "beliefs": state.beliefs.state(),
-                "ledger": state.ledger.state(), "waiting": list(waiting)}
+                "ledger": state.ledger.state(), "waiting": waiting, "catalog": self._catalog_key}
 
-    def _latest_snapshot(self) -> tuple[int, dict[str, Any]] | None:
-        found = None if self._journal is None else self._journal.latest_snapshot()
-        return None if found is None else (found[0], codec.unpack(found[1]))
+    def _begin(self, catalog: Catalog, key: str, snapshot: Mapping[str, Any] | None) -> None:
+        """A state under `catalog`: what the snapshot holds, or nothing learned."""
+        vocabulary, contacts, entities = Vocabulary(), Contacts(), dict[tuple[str, str], int]()
+        if snapshot is not None:
+            vocabulary.load(snapshot["vocabulary"])
+            contacts.load(snapshot["contacts"])
+            entities.update({(level, name): i for i, (level, name) in enumerate(snapshot["beliefs"]["entities"])})
+        plan = compile_plan(catalog, vocabulary, contacts.names, entities)
+        contacts.retention = plan.contact_rules.retention
+        beliefs = Beliefs(plan, list(entities))
+        self.state = State(plan, beliefs, contacts, Ledger(self._decisions_max), vocabulary, entities, Workspace(plan))
+        self._catalog_key, self._layout = key, _layout(beliefs)
+        if snapshot is not None:
+            beliefs.load(snapshot["beliefs"])
+            self.state.ledger.load(snapshot["ledger"])
 
-    def _load(self, snapshot: dict[str, Any]) -> None:
-        self.state.beliefs.load(snapshot["beliefs"])
-        self.state.ledger.load(snapshot["ledger"])
-        for decision_id in snapshot["waiting"]:
-            kept = self.find(decision_id)
+    def _recover(self, catalog: Catalog, journal: Store) -> None:
+        """Take the latest snapshot, play the entries behind it under the catalogs of their time, then go on with `catalog`."""
+        key = _catalog_key(catalog)
+        found = journal.latest_snapshot()
+        sequence, snapshot = (0, None) if found is None else (found[0], codec.unpack(found[1]))
+        known = None if snapshot is None else snapshot["catalog"]
+        if journal.last_sequence == sequence:
+            self._begin(catalog, key, snapshot)
+        else:
+            known = known or next((entry.key for entry in journal.read(0, (entries.CATALOG,))), "")
+            self._begin(self._written_catalog(journal.find(entries.CATALOG, known)) or catalog, known, snapshot)
+        for decision_id, position in () if snapshot is None else snapshot["waiting"]:
+            kept = self.find(decision_id, sequence + 1)
             if kept is not None:
-                for position in range(len(kept.offers)):
-                    schedule(self.state, kept, position)
+                schedule(self.state, kept, position)
+        self._replay(journal, sequence)
+        if self._catalog_key != key:
+            self.use(catalog)
+        elif known != key:
+            journal.append(entries.CATALOG, key, 0, codec.pack(catalog.to_dict()))
 
-    def _replay(self, after: int) -> None:
-        """Play the entries behind the snapshot through the very functions that made the state."""
-        assert self._journal is not None
-        for entry in self._journal.read(after, (entries.DECISION, entries.OUTCOME, entries.HISTORY)):
-            if entry.kind == entries.DECISION:
-                place(self.state, self._revive(entry.payload, entry.sequence))
+    def _replay(self, journal: Store, after: int) -> None:
+        """Play entries through the very functions that made the state."""
+        for entry in journal.read(after, (entries.CATALOG, entries.DECISION, entries.OUTCOME, entries.HISTORY)):
+            if entry.kind == entries.CATALOG:
+                written = self._written_catalog(entry.payload)
+                if written is not None and entry.key != self._catalog_key:
+                    with suppress(NbaError):  # it was refused then as now
+                        self._switch(written, entry.key)
+            elif entry.kind == entries.DECISION:
+                place(self.state, self._rebuilt(*entries.unpack_decision(entry.payload)))
             elif entry.kind == entries.HISTORY:
                 backfill.apply(backfill.from_bytes(entry.payload), self.state)
             else:
                 self._replay_outcome(entry)
 
+    def _written_catalog(self, payload: bytes | None) -> Catalog | None:
+        """A catalog from its entry; None where this release no longer accepts it, and what follows is read under the next one."""
+        try:
+            return None if payload is None else Catalog.from_dict(codec.unpack(payload))
+        except CatalogError:
+            return None
+
     def _replay_outcome(self, entry: Entry) -> None:
         outcome, position = entries.unpack_outcome(entry.payload)
-        kept = self.find(outcome.decision_id, before=entry.sequence)
+        kept = self.find(outcome.decision_id, entry.sequence)
         definition = self.state.plan.catalog.definition
         known = outcome.label in definition.outcomes and (outcome.reason is None or outcome.reason in definition.reasons)
-        if kept is None or not known:
-            return  # the catalog of today has no meaning for it; the entry itself stays in the journal
-        try:
+        if kept is not None and known:  # else the catalog in use has no meaning for it; the entry itself stays in the journal
             take(self.state, kept, position, outcome)
-        except OutcomeError:
-            return
 
-    def _revive(self, payload: bytes, before: int | None) -> Kept:
-        """A decision from its entry, the state of its offers from the outcomes recorded before a sequence number."""
-        assert self._journal is not None
-        decision, entry = entries.unpack_decision(payload)
+    def _rebuilt(self, decision: Decision, entry: Mapping[str, Any]) -> Kept:
+        """A decision from its entry, as if it had just been made; facts that the present catalog declares otherwise are missing."""
         plan = self.state.plan
         channel_index = plan.channel_of.get(decision.channel or "", -1)
         direction = plan.directions[channel_index] if channel_index >= 0 else None
-        row = plan.encoder.encode(entry["facts"], entry["at_us"], decision.channel, direction)
+        facts, row = dict(entry["facts"]), None
+        while row is None:
+            try:
+                row = plan.encoder.encode(facts, entry["at_us"], decision.channel, direction)
+            except FactsError as error:
+                odd = error.fact.partition(".")[0]
+                facts = {name: value for name, value in facts.items() if odd and name.partition(".")[0] != odd}
         candidates = [plan.candidate_of.get((o.action, o.treatment), -1) for o in decision.offers]
         events = np.frombuffer(entry["contact_events"], EVENT)
-        kept = Kept(decision, _judgement(decision, row, entry["at_us"], channel_index, events, candidates), plan, [OfferState(c) for c in candidates])
-        restore(self.state, kept, self._later(decision.id, before))
-        return kept
+        judgement = _judgement(decision, row, entry["at_us"], channel_index, events, candidates)
+        return Kept(decision, judgement, plan)
 
     def _later(self, decision_id: str, before: int | None) -> Iterable[tuple[Outcome | None, int, float | None, ModelReceipt | None]]:
         """What was recorded for a decision, in order: (outcome, position, -, -) or (None, position, reward, what was taught)."""
@@ -222,12 +274,24 @@ class Memory:
                 yield *entries.unpack_outcome(entry.payload), None, None
             elif entry.kind == entries.TAUGHT:
                 taught = codec.unpack(entry.payload)
-                receipt = ModelReceipt.from_bytes(taught["receipt"]) if taught["layout"] == self._layout() else None
+                receipt = ModelReceipt.from_bytes(taught["receipt"]) if taught["layout"] == self._layout else None
                 yield None, taught["position"], taught["reward"], receipt
 
-    def _layout(self) -> int:
-        """Names the numbering of features; a receipt of another numbering cannot be taken back."""
-        return key_of(repr(self.state.beliefs.features.names))
+
+def _catalog_key(catalog: Catalog) -> str:
+    """The same for catalogs that say the same."""
+    return f"{key_of(json.dumps(catalog.to_dict(), sort_keys=False)):016x}"
+
+
+def _layout(beliefs: Beliefs) -> int:
+    """Names the numbering of features; a receipt of another numbering cannot be taken back."""
+    return key_of(repr((beliefs.kind, beliefs.features.names)))
+
+
+def _plain(facts: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
+    """Facts as plain Python values of their declared types."""
+    types = {column.name: column.type for column in plan.encoder.columns}
+    return {name: value if value is None or name not in types else values.plain(value, types[name], name) for name, value in facts.items()}
 
 
 def _judgement(decision: Decision, row: Any, at_us: int, channel_index: int, events: Any, candidates: list[int]) -> Judgement:
@@ -237,5 +301,5 @@ def _judgement(decision: Decision, row: Any, at_us: int, channel_index: int, eve
     propensity = np.array([o.propensity for o in decision.offers])
     probability = np.array([o.selection_probability for o in decision.offers])
     slate = Slate(np.arange(n, dtype=np.int32), probability, probability, False, 1.0)
-    return Judgement(row, at_us, channel_index, events, np.array(candidates, np.int32), np.ascontiguousarray(terms), propensity, np.zeros(n), slate,
+    return Judgement(row, at_us, channel_index, events, np.array(candidates, np.int32), propensity, np.ascontiguousarray(terms), slate,
                      dict(decision.funnel))

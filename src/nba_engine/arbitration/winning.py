@@ -123,19 +123,19 @@ def _fill_win_probability(mean, deviation, remains, rows, table, nodes, state, p
 
 @kernel
 def _fill_kept_rows(remains, rows, table, nodes, n_rows):
-    """Drop the rows of what was removed and subtract them from log G; returns the number left."""
-    kept = 0
-    for r in range(n_rows):
+    """Drop the rows of what was removed, the last row taking its place, and subtract them from log G; returns the number left."""
+    r = 0
+    while r < n_rows:
         if remains[rows[r]]:
-            if kept != r:
-                rows[kept] = rows[r]
-                for k in range(N_NODES):
-                    table[kept, k] = table[r, k]
-            kept += 1
-        else:
-            for k in range(N_NODES):
-                nodes[1, k] -= table[r, k]
-    return kept
+            r += 1
+            continue
+        n_rows -= 1
+        for k in range(N_NODES):
+            nodes[1, k] -= table[r, k]
+        rows[r] = rows[n_rows]
+        for k in range(N_NODES):
+            table[r, k] = table[n_rows, k]
+    return n_rows
 
 
 @kernel

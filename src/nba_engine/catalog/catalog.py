@@ -92,6 +92,10 @@ class Catalog:
         """Syntax tree and check of a rule or value text of this catalog; KeyError for any other text."""
         return self._rules[text]
 
+    def to_dict(self) -> dict[str, Any]:
+        """What was written, as plain values from which `from_dict` makes this catalog again."""
+        return self.definition.model_dump(mode="json", by_alias=True, exclude_unset=True, warnings=False)
+
     def check(self) -> list[Finding]:
         """What holds together but is probably not meant: unreachable actions, shadowed rules, unused facts ... Worst first."""
         from nba_engine.catalog.checking import check

@@ -64,6 +64,7 @@ def compile_plan(catalog: Catalog, vocabulary: Vocabulary, names: Names, entitie
     index = builder.build()
     return Plan(
         catalog=catalog,
+        version=catalog.version,
         encoder=encoder,
         index=index,
         evaluation=Evaluation(index),
@@ -73,7 +74,10 @@ def compile_plan(catalog: Catalog, vocabulary: Vocabulary, names: Names, entitie
         action_ids=tuple(action.id for action in definition.actions),
         channel_ids=channel_ids,
         channel_of={name: i for i, name in enumerate(channel_ids)},
+        on_return=frozenset(name for name, c in definition.channels.items() if c.presented == "on_return"),
         directions=tuple(c.direction for c in definition.channels.values()),
+        candidate_actions=tuple(c.action.id for c in candidates),
+        candidate_channels=tuple(c.treatment.channel if c.treatment else None for c in candidates),
         treatments=tuple(c.treatment.id if c.treatment else None for c in candidates),
         scripts=tuple(c.treatment.script if c.treatment else c.action.script for c in candidates),
         action=np.array([c.action_index for c in candidates], np.int32),
@@ -81,11 +85,12 @@ def compile_plan(catalog: Catalog, vocabulary: Vocabulary, names: Names, entitie
         numbers=_numbers(candidates),
         value_slots=value_slots,
         explores=np.array([c.explores for c in candidates], np.uint8),
-        action_keys=np.array([key_of(c.action.id) for c in candidates], np.uint64),
-        candidate_keys=np.array([key_of(f"{c.action.id}\x1f{c.treatment.id if c.treatment else ''}") for c in candidates], np.uint64),
+        keys=np.array([[key_of(c.action.id) for c in candidates],
+                       [key_of(f"{c.action.id}\x1f{c.treatment.id if c.treatment else ''}") for c in candidates]], np.uint64),
         null_candidate=next((i for i, c in enumerate(candidates) if c.action.null_action), -1),
         stages=stages,
         stage_words=np.array([word for _, word in stages], np.int64),
+        funnel_names=("actions", "available", *(name for name, _ in stages), "contact", "value", "offered"),
         channel_masks=pack(np.array([(channel == i) | (channel == -1) for i in range(len(channel_ids))] + [np.ones(len(channel), bool)])),
         consents=tuple(Consent(i, name, columns[c.consent], c.consent, pack(channel == i))
                        for i, (name, c) in enumerate(definition.channels.items()) if c.consent),
@@ -94,6 +99,7 @@ def compile_plan(catalog: Catalog, vocabulary: Vocabulary, names: Names, entitie
         control_groups=_control_groups(definition),
         paths=_paths(candidates, entities),
         candidate_of={(c.action.id, c.treatment.id if c.treatment else None): i for i, c in enumerate(candidates)},
+        containers=tuple(fact.name for fact in catalog.facts if fact.type.kind in ("list", "map", "struct", "dyn")),
     )
 
 

@@ -16,8 +16,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSeriali
 from pydantic import field_validator, model_validator
 
 from nba_engine import schema
-from nba_engine.catalog.durations import FOREVER_US, parse_duration, parse_moment, window_us
-from nba_engine.catalog.fact_types import parse_fact_type
+from nba_engine.catalog.durations import FOREVER_US, duration_text, parse_duration, parse_moment, window_us
+from nba_engine.catalog.fact_types import parse_fact_type, written_type
 
 EPSILON_DEFAULT = 0.1
 GAMMA_DEFAULT = 100.0
@@ -33,9 +33,9 @@ Flag = Annotated[bool, Strict()]
 Number = Annotated[float, Strict(), Field(allow_inf_nan=False)]
 Amount = Annotated[float, Strict(), Field(allow_inf_nan=False, ge=0)]
 Share = Annotated[float, Strict(), Field(allow_inf_nan=False, ge=0, le=1)]
-Duration = Annotated[int, PlainValidator(parse_duration)]
+Duration = Annotated[int, PlainValidator(parse_duration), PlainSerializer(duration_text)]
 Moment = Annotated[date, PlainValidator(parse_moment), PlainSerializer(lambda moment: moment.isoformat())]
-FactType = Annotated[schema.Type, PlainValidator(parse_fact_type), PlainSerializer(str)]
+FactType = Annotated[schema.Type, PlainValidator(parse_fact_type), PlainSerializer(written_type)]
 
 
 def _several(written: object) -> object:
@@ -68,6 +68,10 @@ def _sticky(written: object) -> int | None:
     if window == 0:
         raise ValueError("interaction, or a duration above 0 such as 7d")
     return window
+
+
+def _written_sticky(window_us: int | None) -> str:
+    return "interaction" if window_us is None else duration_text(window_us)
 
 
 def _version(written: object) -> str:
@@ -238,7 +242,7 @@ class Exploration(Record):
     kind: Literal["thompson", "greedy", "epsilon", "squarecb", "uniform"] = "thompson"
     posterior_scale: Amount = POSTERIOR_SCALE_DEFAULT
     uniform_share: Share = UNIFORM_SHARE_DEFAULT
-    sticky: Annotated[int | None, PlainValidator(_sticky)] = None
+    sticky: Annotated[int | None, PlainValidator(_sticky), PlainSerializer(_written_sticky)] = None
     epsilon: Share = EPSILON_DEFAULT
     gamma: Annotated[float, Strict(), Field(allow_inf_nan=False, gt=0)] = GAMMA_DEFAULT
 

@@ -15,8 +15,8 @@ FOREVER_US = 1 << 62
 DAWN_US = -FOREVER_US
 """The start of a window that is open to the past."""
 
-_UNIT_US = {"s": 1_000_000, "m": 60_000_000, "h": 3_600_000_000, "d": 86_400_000_000}
-_DURATION = re.compile(r"([0-9]{1,18})([smhd])")
+_UNIT_US = {"us": 1, "s": 1_000_000, "m": 60_000_000, "h": 3_600_000_000, "d": 86_400_000_000}
+_DURATION = re.compile(r"([0-9]{1,18})(us|s|m|h|d)")
 _EPOCH = datetime(1970, 1, 1, tzinfo=ZoneInfo("UTC"))
 
 
@@ -49,6 +49,11 @@ def parse_duration(written: object) -> int:
         if match := _DURATION.fullmatch(text):
             return min(int(match[1]) * _UNIT_US[match[2]], FOREVER_US)
     raise ValueError("a duration such as 30d, 72h, 15m, 30s, forever or never")
+
+
+def duration_text(duration_us: int) -> str:
+    """What `parse_duration` reads as this many microseconds."""
+    return "forever" if duration_us >= FOREVER_US else f"{duration_us}us"
 
 
 def parse_moment(written: object) -> date | datetime:

@@ -49,6 +49,11 @@ def parse_fact_type(written: object, depth: int = 0) -> schema.Type:
     return schema.struct_of(fields)
 
 
+def written_type(type_: schema.Type) -> str | dict[str, object]:
+    """What `parse_fact_type` reads as this type."""
+    return {name: written_type(field) for name, field in type_.fields} if type_.fields else str(type_)
+
+
 def _parse_text(text: str) -> schema.Type:
     try:
         type_ = schema.parse_type(text)

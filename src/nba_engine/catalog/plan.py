@@ -63,13 +63,14 @@ class Plan:
 
     action int32[n]: action index; channel int32[n]: channel index, -1 on every channel; numbers float64[n, 3]: constant value, lever, cost;
     value_slots int32[n, 2]: slot of the value expression (NO_VALUE_SLOT for a constant) and whether it is a double; explores uint8[n];
-    action_keys, candidate_keys uint64[n]: stable hashes of the ids; stages: (name, first word among the rule targets) of each tier of rules, the words also as `stage_words`;
+    keys uint64[2, n]: stable hashes of the ids of action and candidate; stages: (name, first word among the rule targets) of each tier of rules, the words also as `stage_words`; funnel_names: what a funnel counts, in order;
     channel_masks uint64[n_channels + 1, w]: candidates that may be offered there, the last row for any channel;
     windows int64[k, 3]: candidate, first and last microsecond valid;
-    paths int32[n, 5]: entity per level, in the engine's numbering of entities.
+    paths int32[n, 5]: entity per level, in the engine's numbering of entities; containers: facts whose values hold others, such as lists.
     """
 
     catalog: Catalog
+    version: str
     encoder: Encoder
     index: RuleIndex
     evaluation: Evaluation
@@ -80,6 +81,9 @@ class Plan:
     channel_ids: tuple[str, ...]
     channel_of: dict[str, int]
     directions: tuple[str, ...]
+    on_return: frozenset[str]
+    candidate_actions: tuple[str, ...]
+    candidate_channels: tuple[str | None, ...]
     treatments: tuple[str | None, ...]
     scripts: tuple[str | None, ...]
     action: Ints
@@ -87,11 +91,11 @@ class Plan:
     numbers: Floats
     value_slots: Ints
     explores: npt.NDArray[np.uint8]
-    action_keys: Words
-    candidate_keys: Words
+    keys: Words
     null_candidate: int
     stages: tuple[tuple[str, int], ...]
     stage_words: npt.NDArray[np.int64]
+    funnel_names: tuple[str, ...]
     channel_masks: Words
     consents: tuple[Consent, ...]
     windows: npt.NDArray[np.int64]
@@ -99,11 +103,9 @@ class Plan:
     control_groups: tuple[ControlGroup, ...]
     paths: Ints
     candidate_of: dict[tuple[str, str | None], int]
+    containers: tuple[str, ...]
 
     @property
     def n_candidates(self) -> int:
         return len(self.action)
 
-    @property
-    def version(self) -> str:
-        return self.catalog.version

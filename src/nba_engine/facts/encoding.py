@@ -12,19 +12,24 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from itertools import compress, repeat
 from operator import is_not, itemgetter
-from typing import Any
+from types import NoneType
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from nba_engine.errors import FactsError
 from nba_engine.facts import values as convert
-from nba_engine.facts.columns import KINDS, MISSING, NULL, Column, columns_of
+from nba_engine.facts.columns import KINDS, MISSING, NULL, VALUE, Column, columns_of
 from nba_engine.facts.vocabulary import Vocabulary
 from nba_engine.schema import BUILT_IN_FACTS, Fact
 
 UNKNOWN_NAMES_MAX = 1000
+SHAPES_MAX = 1000
+"""Combinations of types that an encoder remembers, at about 1 kB each."""
 _ABSENT = convert.ABSENT
+_TEXT = {str}
+_AbsentType = type(_ABSENT)
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _PLAIN = {"int": (int, 0), "double": (float, 0.0), "bool": (bool, False), "string": (str, ""), "timestamp": (datetime, _EPOCH),
           "duration": (timedelta, timedelta(0)), "other": (object, None), "list": (list, [])}
@@ -47,6 +52,14 @@ class Row:
     facts: Mapping[str, Any]
 
 
+class _Shape(NamedTuple):
+    """What rows whose facts have the same types have in common: states, positions that need a second look, facts given."""
+
+    states: npt.NDArray[np.uint8]
+    odd: tuple[int, ...]
+    n_given: int
+
+
 class Encoder:
     """Turns facts into rows, for one set of declared facts. Safe to use from any number of threads."""
 
@@ -59,6 +72,8 @@ class Encoder:
         self._given = [i for i, c in enumerate(self.columns) if c.fact not in BUILT_IN_FACTS]
         self._names = [self.columns[i].name for i in self._given]
         self._types = tuple(_PLAIN[self.columns[i].kind][0] for i in self._given)
+        self._defaults = [_PLAIN[self.columns[i].kind][1] for i in self._given]
+        self._shapes: dict[tuple[type, ...], _Shape] = {}
         self._look_up = itemgetter(*self._names) if len(self._names) > 1 else None
         kinds = [self.columns[i].kind for i in self._given]
         bounds = [sum(kind in KINDS[:k] for kind in kinds) for k in range(len(KINDS) + 1)]
@@ -80,11 +95,11 @@ class Encoder:
         except KeyError:
             found = [facts.get(name, _ABSENT) for name in self._names]
         types = tuple(map(type, found))
-        states = np.zeros(len(self.columns), np.uint8)
-        n_absent = 0
-        if types != self._types:
-            found, n_absent = self._mended(found, types, states)
-        if len(facts) > len(self._names) - n_absent and len(self.unknown_names) < UNKNOWN_NAMES_MAX:
+        shape = self._shapes.get(types) or self._new_shape(types)
+        states = shape.states.copy()
+        if shape.odd:
+            found = self._mended(found, shape.odd)
+        if len(facts) > shape.n_given and len(self.unknown_names) < UNKNOWN_NAMES_MAX:
             self.unknown_names.update(str(name) for name in facts if name not in self._known)
         if channel is None:
             states[self._built_in["channel"]] = states[self._built_in["direction"]] = MISSING
@@ -139,18 +154,28 @@ class Encoder:
                     if row.item_codes[k] == 0:
                         row.item_codes[k] = self.vocabulary.learn(self.columns[i].name, text)
 
-    def _mended(self, found: Sequence[Any], types: tuple[type, ...], states: npt.NDArray[np.uint8]) -> tuple[list[Any], int]:
-        """`found` with what is odd made plain, null and missing replaced and noted in `states`; and how many were missing."""
-        mended, n_absent = list(found), 0
-        for i in compress(range(len(types)), map(is_not, types, self._types)):
-            column, value = self.columns[self._given[i]], mended[i]
+    def _new_shape(self, types: tuple[type, ...]) -> _Shape:
+        """Work out what rows of these types need; remembered, since customers differ in few ways."""
+        states = np.zeros(len(self.columns), np.uint8)
+        for i, type_ in zip(self._given, types, strict=True):
+            states[i] = NULL if type_ is NoneType else MISSING if type_ is _AbsentType else VALUE
+        odd = tuple(compress(range(len(types)), map(is_not, types, self._types)))
+        shape = _Shape(states, odd, sum(type_ is not _AbsentType for type_ in types))
+        if len(self._shapes) < SHAPES_MAX:
+            self._shapes[types] = shape
+        return shape
+
+    def _mended(self, found: Sequence[Any], odd: Sequence[int]) -> list[Any]:
+        """`found` with what is odd made plain, null and missing replaced."""
+        mended = list(found)
+        for i in odd:
+            value = mended[i]
             if value is None or value is _ABSENT:
-                n_absent += value is _ABSENT
-                states[self._given[i]] = NULL if value is None else MISSING
-                mended[i] = _PLAIN[column.kind][1]
+                mended[i] = self._defaults[i]
             else:
+                column = self.columns[self._given[i]]
                 mended[i] = convert.plain(value, column.type, column.name)
-        return mended, n_absent
+        return mended
 
     def _items(self, lists: Sequence[list[Any]]) -> tuple[list[int], list[int], list[int]]:
         """Of the list facts: the codes of all texts, where each list ends among them, and the lengths."""
@@ -158,16 +183,14 @@ class Encoder:
         ends: list[int] = []
         for codes, found in zip(self._list_codes, lists, strict=True):
             if codes is not None:
-                try:
-                    items += [codes[text] for text in found]
-                except (KeyError, TypeError):
-                    items += [codes.get(text, 0) for text in self._checked(found, codes)]
+                if not set(map(type, found)) <= _TEXT:
+                    found = self._checked(found, codes)
+                items += map(codes.get, found, repeat(0))
             ends.append(len(items))
         return items, ends, list(map(len, lists))
 
     def _checked(self, texts: list[Any], codes: dict[str, int]) -> list[str]:
-        if set(map(type, texts)) <= {str}:
-            return texts
+        """Raises FactsError where one of the texts is none."""
         column = self.columns[self._given[self._lists][next(i for i, c in enumerate(self._list_codes) if c is codes)]]
         return convert.plain(texts, column.type, column.name)
 

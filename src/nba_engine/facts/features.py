@@ -110,9 +110,13 @@ class Features:
         n_active = _fill_features(values, states, item_codes, item_offsets, self._blocks, self._scaling, index_out, value_out, self._now)
         if rank < 2:
             return n_active
-        index_out[n_active] = self._first_rank + min(rank, RANK_MAX) - 2
+        index_out[n_active] = self.rank_feature(rank)
         value_out[n_active] = 1.0
         return n_active + 1
+
+    def rank_feature(self, rank: int) -> int:
+        """The feature that a rank adds to a row, -1 for the first rank."""
+        return -1 if rank < 2 else self._first_rank + min(rank, RANK_MAX) - 2
 
     def observe(self, values: npt.NDArray[np.int64], states: npt.NDArray[np.uint8]) -> None:
         """Let the running means and deviations take in one row: once per learned outcome, before its update."""

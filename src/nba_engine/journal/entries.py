@@ -7,12 +7,14 @@ from dataclasses import astuple
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
+import msgspec
+
 from nba_engine.errors import StoreError
 from nba_engine.journal.codec import pack, unpack
 from nba_engine.records import Decision, Offer, Outcome
 
-DECISION, OUTCOME, TAUGHT, HISTORY, REQUEST = "decision", "outcome", "taught", "history", "request"
-"""The kinds of entries. Keys: the decision's id; for a request its id, with the decision's id as payload."""
+DECISION, OUTCOME, TAUGHT, HISTORY, REQUEST, CATALOG = "decision", "outcome", "taught", "history", "request", "catalog"
+"""The kinds of entries. Keys: the decision's id; for a request its id, with the decision's id as payload; for a catalog a hash of it."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
@@ -22,7 +24,7 @@ def pack_decision(decision: Decision, at_us: int, limit: int, facts: Mapping[str
     return pack({
         "id": decision.id, "request_id": decision.request_id, "interaction": decision.interaction, "subject": decision.subject,
         "channel": decision.channel, "at_us": at_us, "limit": limit, "facts": facts, "contact_events": contact_events,
-        "offers": [astuple(offer) for offer in decision.offers], "slate_probability": decision.slate_probability,
+        "offers": [msgspec.structs.astuple(offer) for offer in decision.offers], "slate_probability": decision.slate_probability,
         "funnel": dict(decision.funnel), "control_group": decision.control_group, "catalog_version": decision.catalog_version,
         "beliefs_version": decision.beliefs_version, "repeat_of": decision.repeat_of,
     })  # fmt: skip

@@ -39,6 +39,10 @@ class BetaBernoulli:
         """Write mean and standard deviation of each candidate's Beta belief."""
         _fill_propensity(self._sums, self._paths, candidates, mean_out, deviation_out)
 
+    def score_with(self, features: Index, value: Floats, n_active: int, candidates: Index, mean_out: Floats) -> None:
+        """As `score`: this model reads no features."""
+        self.score(features, value, n_active, candidates, mean_out, np.empty(candidates.size))
+
     def update(self, index: Index, value: Floats, n_active: int, candidate: int, reward: float) -> Receipt:
         """Count one presented candidate's reward in [0, 1]."""
         if not 0.0 <= reward <= 1.0:

@@ -63,6 +63,13 @@ class Model(Protocol):
         """Write propensity float64[m] and its posterior standard deviation float64[m] for `candidates` int32[m]; changes no belief."""
         ...
 
+    def score_with(self, features: Index, value: Floats, n_active: int, candidates: Index, mean_out: Floats) -> None:
+        """Propensities float64[k] for the row scored last, each candidate with one more active feature of value 1 (-1: none).
+
+        How an offer's rank enters: the row is the same, only the rank's own feature is added.
+        """
+        ...
+
     def update(self, index: Index, value: Floats, n_active: int, candidate: int, reward: float) -> Receipt:
         """Learn that `candidate`, presented under these features, earned `reward` in [0, 1]."""
         ...

@@ -23,7 +23,7 @@ import numpy.typing as npt
 from nba_engine.models import posterior
 from nba_engine.models.contract import LEVELS, Floats, Index, Receipt, State, entities_of, positions
 from nba_engine.numerics.kernel import kernel, scalar
-from nba_engine.numerics.normal import normal_cdf, normal_pdf
+from nba_engine.numerics.normal import cdf_and_pdf, normal_cdf, normal_pdf
 
 _RECEIPT_MAX = 2**31 - 1
 
@@ -60,13 +60,18 @@ class Probit:
         self._prior = _prior_of(self._paths, n_entities, prior)
         self._sums = np.zeros((n_features, n_entities, 2), dtype=np.int64)
         self._table = np.zeros((n_features, 2, n_entities), dtype=np.float32)
+        self._packed = np.zeros((n_features, 2, n_entities), dtype=np.int16)
         self._totals = np.zeros((2, n_entities), dtype=np.float32)
-        posterior.refresh(self._prior, self._sums, self._table)
+        self._below = np.zeros((n_entities, 2))
+        posterior.refresh(self._prior, self._sums, self._table, self._packed)
 
     def score(self, index: Index, value: Floats, n_active: int, candidates: Index, mean_out: Floats, deviation_out: Floats) -> None:
         """Write propensity and its standard deviation (delta method: phi(m / c) s / c, c = sqrt(1 + s^2)) for each candidate."""
-        _fill_totals(index, value, n_active, self._table, self._totals)
-        _fill_propensity(value, n_active, self._totals, self._prior, self._paths, candidates, mean_out, deviation_out)
+        _fill_scores(index, value, n_active, self._packed, self._prior, self._totals, self._paths, candidates, self._below, mean_out, deviation_out)
+
+    def score_with(self, features: Index, value: Floats, n_active: int, candidates: Index, mean_out: Floats) -> None:
+        """Propensities float64[k] for the row scored last, each candidate with one more active feature of value 1 (-1: none)."""
+        _fill_propensity_with(features, value, n_active, self._packed, self._totals, self._prior, self._paths, candidates, mean_out)
 
     def update(self, index: Index, value: Floats, n_active: int, candidate: int, reward: float) -> Receipt:
         """Learn one presented candidate's reward in [0, 1]."""
@@ -76,13 +81,13 @@ class Probit:
         deltas = np.empty((2, n_active, entities.size), dtype=np.int32)
         active = index[:n_active].copy()
         _fill_receipt(active, value, entities, self._table, self._prior, float(reward), deltas)
-        posterior.add(self._prior, active, entities, deltas, 1, self._sums, self._table)
+        posterior.add(self._prior, active, entities, deltas, 1, self._sums, self._table, self._packed)
         self.version += 1
         return Receipt(active, entities, deltas)
 
     def take_back(self, receipt: Receipt) -> None:
         """Subtract what `update` added."""
-        posterior.add(self._prior, receipt.index, receipt.entities, receipt.deltas, -1, self._sums, self._table)
+        posterior.add(self._prior, receipt.index, receipt.entities, receipt.deltas, -1, self._sums, self._table, self._packed)
         self.version += 1
 
     def state(self) -> State:
@@ -95,7 +100,7 @@ class Probit:
             raise ValueError(f"beliefs of shape {state['sums'].shape} do not fit; {self._sums.shape} (features, entities, 2) is needed")
         self._sums[:] = state["sums"]
         self.version = int(state["version"][0])
-        posterior.refresh(self._prior, self._sums, self._table)
+        posterior.refresh(self._prior, self._sums, self._table, self._packed)
 
 
 def carried(
@@ -136,44 +141,94 @@ def _prior_of(paths: Index, n_entities: int, prior: Prior) -> posterior.Prior:
 
 
 @kernel
-def _fill_totals(index, value, n_active, table, totals):
-    """Mean and variance of every entity's part of eta: whole rows of the table, four features at a time, so that the loops are SIMD."""
-    n_entities = totals.shape[1]
-    mean, variance = totals[0], totals[1]
-    totals[:] = np.float32(0.0)
-    whole = n_active - n_active % 4
-    for i in range(0, whole, 4):
-        w, x, y, z = np.float32(value[i]), np.float32(value[i + 1]), np.float32(value[i + 2]), np.float32(value[i + 3])
-        a, b, c, d = table[index[i], 0], table[index[i + 1], 0], table[index[i + 2], 0], table[index[i + 3], 0]
-        for e in range(n_entities):
-            mean[e] += (w * a[e] + x * b[e]) + (y * c[e] + z * d[e])
-        w, x, y, z = w * w, x * x, y * y, z * z
-        a, b, c, d = table[index[i], 1], table[index[i + 1], 1], table[index[i + 2], 1], table[index[i + 3], 1]
-        for e in range(n_entities):
-            variance[e] += (w * a[e] + x * b[e]) + (y * c[e] + z * d[e])
-    for i in range(whole, n_active):
-        w, a, b = np.float32(value[i]), table[index[i], 0], table[index[i], 1]
-        for e in range(n_entities):
-            mean[e] += w * a[e]
-            variance[e] += w * w * b[e]
+def _fill_scores(index, value, n_active, packed, prior, totals, paths, candidates, below, mean_out, deviation_out):
+    """Totals of every entity, then every candidate's propensity."""
+    _fill_totals(index, value, n_active, packed, prior, totals)
+    _fill_propensity(value, n_active, totals, prior, paths, candidates, below, mean_out, deviation_out)
 
 
 @kernel
-def _fill_propensity(value, n_active, totals, prior, paths, candidates, mean_out, deviation_out):
+def _fill_totals(index, value, n_active, packed, prior, totals):
+    """Mean and variance of every entity's part of eta: whole packed rows, four features at a time, so that the loops are SIMD."""
+    n_entities = totals.shape[1]
+    mean, variance = totals[0], totals[1]
+    totals[:] = np.float32(0.0)
+    whole = n_active - (n_active - 1) % 4
+    for i in range(1, whole, 4):
+        w, x, y, z = np.float32(value[i]), np.float32(value[i + 1]), np.float32(value[i + 2]), np.float32(value[i + 3])
+        a, b, c, d = packed[index[i]], packed[index[i + 1]], packed[index[i + 2]], packed[index[i + 3]]
+        for e in range(n_entities):
+            mean[e] += (w * np.float32(a[0, e]) + x * np.float32(b[0, e])) + (y * np.float32(c[0, e]) + z * np.float32(d[0, e]))
+        for e in range(n_entities):
+            wa, xb, yc, zd = w * np.float32(a[1, e]), x * np.float32(b[1, e]), y * np.float32(c[1, e]), z * np.float32(d[1, e])
+            variance[e] += (wa * wa + xb * xb) + (yc * yc + zd * zd)
+    for i in range(whole, n_active):
+        w, a = np.float32(value[i]), packed[index[i]]
+        for e in range(n_entities):
+            mean[e] += w * np.float32(a[0, e])
+            variance[e] += (w * np.float32(a[1, e])) * (w * np.float32(a[1, e]))
+    w, a = np.float32(value[0]), packed[index[0]]
+    unit, square = np.float32(posterior.MEAN_UNIT), np.float32(posterior.DEVIATION_UNIT**2)
+    for e in range(n_entities):
+        mean[e] = unit * (mean[e] + w * np.float32(a[0, e]))
+        own = (w * np.float32(a[1, e])) * (w * np.float32(a[1, e])) * np.float32(prior[posterior.BIAS_VARIANCE, e])
+        variance[e] = square * (variance[e] * np.float32(prior[posterior.VARIANCE, e]) + own)
+
+
+@kernel
+def _fill_propensity(value, n_active, totals, prior, paths, candidates, below, mean_out, deviation_out):
+    """Add up each candidate's path. What lies above its last entity is shared by many and kept in `below` f64[n_entities, 2]: mean, variance."""
+    length = 0.0
+    for i in range(n_active):
+        length += value[i] * value[i]
+    below[:, 1] = -1.0
+    for i in range(candidates.shape[0]):
+        path = paths[candidates[i]]
+        known, last = -1, -1
+        for level in range(path.shape[0]):
+            if path[level] >= 0:
+                last = level
+                if below[path[level], 1] >= 0.0:
+                    known = level
+        mean, variance = 0.0, 0.0
+        if known >= 0:
+            mean, variance = below[path[known], 0], below[path[known], 1]
+        for level in range(known + 1, last + 1):
+            entity = path[level]
+            if entity >= 0:
+                mean += np.float64(totals[0, entity])
+                variance = _variance_below(variance, np.float64(totals[1, entity]), value[0], length, prior, entity)
+                below[entity, 0], below[entity, 1] = mean, variance
+        mean_out[i], deviation_out[i] = _propensity(mean, variance)
+
+
+@scalar
+def _propensity(mean, variance):
+    """(Phi(mean / c), phi(mean / c) * deviation / c) with c = sqrt(1 + variance): the propensity and, by the delta method, its deviation."""
+    inverse = 1.0 / (1.0 + variance)
+    p, density = cdf_and_pdf(mean * math.sqrt(inverse))
+    return p, density * math.sqrt(variance * inverse)
+
+
+@kernel
+def _fill_propensity_with(features, value, n_active, packed, totals, prior, paths, candidates, mean_out):
+    """Each candidate's propensity with one more active feature of value 1; -1 for none."""
     length = 0.0
     for i in range(n_active):
         length += value[i] * value[i]
     for i in range(candidates.shape[0]):
-        mean = 0.0
-        variance = 0.0
+        mean, variance = 0.0, 0.0
         for level in range(paths.shape[1]):
             entity = paths[candidates[i], level]
-            if entity >= 0:
-                mean += np.float64(totals[0, entity])
-                variance = _variance_below(variance, np.float64(totals[1, entity]), value[0], length, prior, entity)
-        spread = math.sqrt(1.0 + variance)
-        mean_out[i] = normal_cdf(mean / spread)
-        deviation_out[i] = normal_pdf(mean / spread) * math.sqrt(variance) / spread
+            if entity < 0:
+                continue
+            own_mean, own_variance = np.float64(totals[0, entity]), np.float64(totals[1, entity])
+            if features[i] >= 0:
+                own_mean += posterior.MEAN_UNIT * packed[features[i], 0, entity]
+                own_variance += (posterior.DEVIATION_UNIT * packed[features[i], 1, entity]) ** 2 * prior[posterior.VARIANCE, entity]
+            mean += own_mean
+            variance = _variance_below(variance, own_variance, value[0], length + (features[i] >= 0), prior, entity)
+        mean_out[i] = _propensity(mean, variance)[0]
 
 
 @kernel
@@ -206,6 +261,8 @@ def _eta(index, value, entities, table, prior):
     variance = 0.0
     for level in range(entities.shape[0]):
         entity = entities[level]
+        if entity < 0:
+            continue
         diagonal = 0.0
         for i in range(index.shape[0]):
             mean += value[i] * table[index[i], 0, entity]
@@ -221,8 +278,10 @@ def _variance_below(above, diagonal, bias, length, prior, entity):
     `diagonal` is the sum of its variances, `length` that of the squared values, `bias` the first of them. See docs/maths/probit.md.
     """
     at_prior = bias * bias * prior[posterior.BIAS_VARIANCE, entity] + (length - bias * bias) * prior[posterior.VARIANCE, entity]
-    information = length * max(at_prior - diagonal, 0.0) / (at_prior * diagonal)
-    return (above + at_prior) / (1.0 + (above + at_prior) * information)
+    whole = above + at_prior
+    # whole / (1 + whole * information), information = length * (at_prior - diagonal) / (at_prior * diagonal), with one division
+    product = at_prior * diagonal
+    return whole * product / (product + whole * length * max(at_prior - diagonal, 0.0))
 
 
 @scalar

@@ -13,5 +13,5 @@ from nba_engine.rules.syntax import Node, children, unparse, walk
 from nba_engine.rules.values import UNKNOWN, ErrorValue, UInt, Unknown
 
 __all__ = [
-    "UNKNOWN", "Checked", "ErrorValue", "Node", "UInt", "Unknown", "check", "children", "evaluate", "evaluate_expression", "parse", "unparse", "walk",
+    "Checked", "ErrorValue", "Node", "UInt", "UNKNOWN", "Unknown", "check", "children", "evaluate", "evaluate_expression", "parse", "unparse", "walk",
 ]  # fmt: skip

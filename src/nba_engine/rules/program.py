@@ -59,7 +59,9 @@ def _fill_slots(program, row_values, row_states, item_codes, item_offsets, value
             if op < _DOUBLE_RELATION:
                 order = np.int64(values[a] > values[b]) - np.int64(values[a] < values[b])
             elif op < _MIXED_RELATION:
-                order = 2 if math.isnan(doubles[a]) or math.isnan(doubles[b]) else np.int64(doubles[a] > doubles[b]) - np.int64(doubles[a] < doubles[b])
+                order = np.int64(doubles[a] > doubles[b]) - np.int64(doubles[a] < doubles[b])
+                if math.isnan(doubles[a]) or math.isnan(doubles[b]):
+                    order = 2
             else:
                 order = _order_of_int_and_double(values[a], doubles[b])
             values[to] = _holds((op - _INT_RELATION) % 5, order)

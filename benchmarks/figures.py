@@ -1,0 +1,151 @@
+"""The figures this project is measured by, one function each group; `report.py` writes them down, `check.py` asserts their ratios."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+import nba_engine as nba
+from benchmarks import world
+from benchmarks.bench_arbitration import WORLDS, total_variation
+from benchmarks.bench_contact import NOW, contact_world
+from benchmarks.measuring import Case, Timing, alternating
+from nba_engine.arbitration.winning import win_probability
+from nba_engine.catalog.compiling import compile_plan
+from nba_engine.contact.history import Contacts
+from nba_engine.contact.suppression import clear_suppressed
+from nba_engine.facts.encoding import Encoder
+from nba_engine.facts.vocabulary import Vocabulary
+from nba_engine.numerics.bitset import pack
+from nba_engine.schema import Fact, parse_type
+
+N_ACTIONS, N_SUBJECTS = 1_000, 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How long to measure: rounds, and single calls in each."""
+
+    n_rounds: int
+    n_calls: int
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """Timings by name and pure numbers by name; `timings["generated Python"]` is the yardstick of the same run."""
+
+    timings: dict[str, Timing]
+    numbers: dict[str, float]
+
+    def ratio(self, of: str, to: str) -> float:
+        return self.timings[of].p50 / self.timings[to].p50
+
+
+def measure(effort: Effort) -> Figures:
+    """All figures; some 20 s of compiling on a machine that never ran them, then about 1 ms per call."""
+    timings, numbers = _decisions(effort)
+    timings |= alternating({**_rooms(), **_winning()}, effort.n_rounds, effort.n_calls)
+    numbers |= {f"total variation, {name}": total_variation(win_probability(*WORLDS[name]), name) for name in ("all-200-contend", "64-contend")}
+    return Figures(timings, numbers)
+
+
+def _decisions(effort: Effort) -> tuple[dict[str, Timing], dict[str, float]]:
+    """decide taking turns with the generated function and the rules alone; then record, on three engines."""
+    made = world.make(N_ACTIONS)
+    customers = world.customers(200)
+    facts = [world.facts_of(c) for c in customers]
+    eligible = world.generated_rules(made)
+    catalog = nba.Catalog.from_dict(made.catalog)
+    with ExitStack() as stack:
+        memory = stack.enter_context(nba.Engine(catalog))
+        memory.warm()
+        decide = _decide(memory, facts)
+        cases = {
+            "decide": Case(decide),
+            "generated Python": Case(lambda k: eligible(customers[k % 200], world.NOW)),
+            "rules alone": _rules_alone(catalog, facts),
+        }
+        timings = alternating(cases, effort.n_rounds, effort.n_calls)  # beliefs are those of a first day: nothing was learned yet
+        timings |= alternating({"record, memory": _record(memory, facts)}, effort.n_rounds, effort.n_calls)
+        for sync in ("os", "disk"):
+            folder = stack.enter_context(tempfile.TemporaryDirectory())
+            engine = stack.enter_context(nba.Engine(catalog, store=folder, sync=sync))
+            timings |= alternating({f"record, sync={sync}": _record(engine, facts)}, effort.n_rounds, effort.n_calls)
+        n_eligible = [len(eligible(c, world.NOW)) for c in customers]
+        return timings, {"share eligible": float(np.mean(n_eligible)) / N_ACTIONS}
+
+
+def _decide(engine: nba.Engine, facts: list[dict[str, Any]]) -> Callable[[int], nba.Decision]:
+    return lambda k: engine.decide(f"subject-{k % N_SUBJECTS}", channel="call", facts=facts[k % len(facts)], limit=3, at=world.AT)
+
+
+def _record(engine: nba.Engine, facts: list[dict[str, Any]]) -> Case:
+    decide = _decide(engine, facts)
+
+    def answer(k: int) -> tuple[str, str, str]:
+        decision = decide(k)
+        return decision.id, "declined" if k % 5 else "accepted", decision.offers[0].action
+
+    return Case(lambda given: engine.record(given[0], given[1], action=given[2], at=world.AT), answer)
+
+
+def _rules_alone(catalog: nba.Catalog, facts: list[dict[str, Any]]) -> Case:
+    plan = compile_plan(catalog, Vocabulary(), Contacts().names, {})
+    now_us = world.NOW * 1_000_000
+    rows = [plan.encoder.encode(f, now_us, "call", "inbound") for f in facts]
+    arguments = [(row.values, row.states, row.item_codes, row.item_offsets, dict) for row in rows]
+    return Case(lambda given: plan.evaluation.run(*given), lambda k: arguments[k % len(rows)])
+
+
+def _rooms() -> dict[str, Case]:
+    """Encoding 64 facts, and closing what a history of 20 events suppresses."""
+    types = world.FACTS | {f"flag_{i}": "bool" for i in range(24)}
+    encoder = Encoder([Fact(name, parse_type(text)) for name, text in types.items()], Vocabulary())
+    facts = [world.facts_of(c) | {f"flag_{i}": i % 3 == 0 for i in range(24)} for c in world.customers(50)]
+    rules, contacts = contact_world(20, 10, N_ACTIONS)
+    history = contacts.history("s")
+    full = pack(np.ones(N_ACTIONS, dtype=bool))
+    return {
+        "encode 64 facts": Case(lambda k: encoder.encode(facts[k % 50], 0, "call", "inbound")),
+        "contact, 20 events": Case(lambda words: clear_suppressed(rules, history, NOW, 0, words), lambda _: full.copy()),
+    }
+
+
+def _winning() -> dict[str, Case]:
+    def case(name: str) -> Case:
+        return Case(lambda _: win_probability(*WORLDS[name]))
+
+    mean, deviation = WORLDS["all-200-contend"]
+    random = np.random.default_rng(0)
+    return {
+        "win probabilities, all-200-contend": case("all-200-contend"),
+        "win probabilities, 64-contend": case("64-contend"),
+        "100 draws in numpy": Case(lambda _: (mean + deviation * random.standard_normal((100, len(mean)))).argmax(axis=1)),
+    }
+
+
+def rows(found: Figures) -> Iterator[tuple[str, str, str, str]]:
+    """(figure, measured, bar, aim) as the report and the README print them; microseconds are medians."""
+    t, n = found.timings, found.numbers
+
+    def us(name: str) -> str:
+        return f"{t[name].p50:.1f} us"
+
+    yield "`decide`, 1,000 actions, dict in, Decision out, p50", us("decide"), "", ""
+    yield "the same, p99", f"{t['decide'].p99:.0f} us", "300 us", ""
+    yield "one generated Python function for the same rules alone", us("generated Python"), "", ""
+    yield "`decide` / generated Python", f"{found.ratio('decide', 'generated Python'):.2f}", "2.0", "1.2"
+    yield "rules alone, encoded row, 1,000 actions", us("rules alone"), "5 us", "2 us"
+    for name, bar, aim in (("all-200-contend", "40 us", "20 us"), ("64-contend", "25 us", "12.5 us")):
+        yield f"win probabilities of 200 survivors, {name}", us(f"win probabilities, {name}"), bar, aim
+        yield "their total variation to the law", f"{n[f'total variation, {name}']:.5f}", ".01", ""
+    yield "`record`, memory", us("record, memory"), "25 us", "12 us"
+    yield '`record`, sync="os"', us("record, sync=os"), "60 us", "30 us"
+    yield '`record`, sync="disk"', us("record, sync=disk"), "", ""
+    yield "encoding a dict of 64 facts", us("encode 64 facts"), "about 8 us", ""
+    yield "contact history, 1,000 actions, 20 events, 10 contact policies", us("contact, 20 events"), "", ""
