@@ -108,7 +108,7 @@ def apply(past: Past, state: State) -> int:
 
 
 def _treatment(offer: PastOffer, state: State, i: int) -> str | None:
-    """The treatment that was shown: as the row says, else the action's only one on the channel. RequestError where there is no such candidate."""
+    """The treatment that was shown: as the row says, else the action's only one on the channel; RequestError where there is none."""
     known = state.plan.candidate_of
     if (offer.action, offer.treatment) in known:
         return offer.treatment

@@ -50,9 +50,10 @@ class Beliefs:
     def at_ranks(self, candidates: Ints) -> Floats:
         """For the row scored last: the propensities of `candidates` int32[k], the first one presented at rank 1, the next at rank 2 ..."""
         k = len(candidates)
+        if k > len(self._rank_features):  # ranks from RANK_MAX on share one feature
+            self._rank_features = np.pad(self._rank_features, (0, k - len(self._rank_features)), mode="edge")
         propensity = np.empty(k)
-        ranks = self._rank_features[np.minimum(np.arange(k), len(self._rank_features) - 1)] if k > len(self._rank_features) else self._rank_features[:k]
-        self.model.score_with(ranks, self._value, self._n_active, candidates, propensity)
+        self.model.score_with(self._rank_features[:k], self._value, self._n_active, candidates, propensity)
         return propensity
 
     def update(self, row: Row, rank: int, candidate: int, reward: float) -> Receipt:

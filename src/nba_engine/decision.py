@@ -104,7 +104,7 @@ def _settle_candidates(plan: Plan, history: History, row: Row, at_us: int, chann
     """The stages from availability to contact, into `work.bits` and `work.counts`."""
     rules, bits = plan.evaluation, work.bits
     rules.run(row.values, row.states, row.item_codes, row.item_offsets, lambda: plan.encoder.variables(row))
-    _fill_eligible(rules.bits, plan.stage_words, plan.channel_masks[channel_index], plan.windows, at_us, plan.action, bits, work.counts)
+    _fill_eligible(rules.bits, plan.stage_words, plan.channel_masks[channel_index], plan.n_available[channel_index], plan.windows, at_us, plan.action, bits, work.counts)
     if not plan.consents and not history.n_events:
         return
     offers_nothing = plan.null_candidate >= 0 and bool(has_bit(bits, plan.null_candidate))
@@ -150,14 +150,16 @@ def offers_of(plan: Plan, beliefs: Beliefs, judgement: Judgement) -> tuple[Offer
 
 
 @kernel
-def _fill_eligible(truth, stage_words, available, windows, at, action, bits, counts):
-    """Candidates available on the channel and at the time, then ANDed with each stage's tier of rules; counts the actions left each time."""
-    for w in range(bits.shape[0]):
-        bits[w] = available[w]
+def _fill_eligible(truth, stage_words, available, n_available, windows, at, action, bits, counts):
+    """Candidates available on the channel and at the time, then ANDed with each stage's tier of rules; counts the actions left each time.
+
+    `n_available`: the actions in `available`, which only windows can change.
+    """
+    bits[:] = available
     for k in range(windows.shape[0]):
         if at < windows[k, 1] or at > windows[k, 2]:
             clear_bit(bits, windows[k, 0])
-    counts[0] = _n_actions(bits, action)
+    counts[0] = _n_actions(bits, action) if windows.shape[0] > 0 else n_available
     for s in range(stage_words.shape[0]):
         for w in range(bits.shape[0]):
             bits[w] &= truth[stage_words[s] + w]
@@ -183,22 +185,24 @@ def _n_actions(bits, action):
 def _fill_terms(bits, slot_values, slot_states, numbers, value_slots, action, survivors, terms, counts):
     """List the candidates in `bits` whose value is known and not negative, with their terms; returns how many."""
     doubles = slot_values.view(np.float64)
-    m, n_valued, last = 0, 0, -1
-    for i in range(action.shape[0]):
-        if not has_bit(bits, i):
-            continue
-        value, slot = numbers[i, 0], value_slots[i, 0]
-        if slot >= 0:
-            if slot_states[slot] != 0:
-                continue
-            value = doubles[slot] if value_slots[i, 1] != 0 else np.float64(slot_values[slot])
-        if not 0.0 <= value < np.inf:
-            continue
-        survivors[m] = i
-        terms[0, m], terms[1, m], terms[2, m], terms[3, m] = value, 1.0, numbers[i, 1], numbers[i, 2]
-        m += 1
-        n_valued += action[i] != last
-        last = action[i]
-    counts[counts.shape[0] - 2] = _n_actions(bits, action)
+    m, n_reached, n_valued, last_reached, last_valued = 0, 0, 0, -1, -1
+    for w in range(bits.shape[0]):
+        rest = bits[w]
+        while rest != 0:
+            lowest = rest & (~rest + np.uint64(1))
+            rest ^= lowest
+            i = w * 64 + position_of(lowest)
+            n_reached += action[i] != last_reached
+            last_reached = action[i]
+            value, slot = numbers[i, 0], value_slots[i, 0]
+            if slot >= 0:
+                value = doubles[slot] if value_slots[i, 1] != 0 else np.float64(slot_values[slot])
+            if (slot < 0 or slot_states[slot] == 0) and 0.0 <= value < np.inf:
+                survivors[m] = i
+                terms[0, m], terms[1, m], terms[2, m], terms[3, m] = value, 1.0, numbers[i, 1], numbers[i, 2]
+                m += 1
+                n_valued += action[i] != last_valued
+                last_valued = action[i]
+    counts[counts.shape[0] - 2] = n_reached
     counts[counts.shape[0] - 1] = n_valued
     return m

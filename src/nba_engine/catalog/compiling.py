@@ -60,6 +60,8 @@ def compile_plan(catalog: Catalog, vocabulary: Vocabulary, names: Names, entitie
     value_slots = _value_slots(catalog, candidates, builder)
     channel_ids = tuple(definition.channels)
     channel = np.array([channel_ids.index(c.treatment.channel) if c.treatment else -1 for c in candidates], np.int32)
+    action = np.array([c.action_index for c in candidates], np.int32)
+    available = np.array([(channel == i) | (channel == -1) for i in range(len(channel_ids))] + [np.ones(len(channel), bool)])
     columns = index_of(encoder.columns)
     index = builder.build()
     return Plan(
@@ -80,7 +82,7 @@ def compile_plan(catalog: Catalog, vocabulary: Vocabulary, names: Names, entitie
         candidate_channels=tuple(c.treatment.channel if c.treatment else None for c in candidates),
         treatments=tuple(c.treatment.id if c.treatment else None for c in candidates),
         scripts=tuple(c.treatment.script if c.treatment else c.action.script for c in candidates),
-        action=np.array([c.action_index for c in candidates], np.int32),
+        action=action,
         channel=channel,
         numbers=_numbers(candidates),
         value_slots=value_slots,
@@ -91,7 +93,8 @@ def compile_plan(catalog: Catalog, vocabulary: Vocabulary, names: Names, entitie
         stages=stages,
         stage_words=np.array([word for _, word in stages], np.int64),
         funnel_names=("actions", "available", *(name for name, _ in stages), "contact", "value", "offered"),
-        channel_masks=pack(np.array([(channel == i) | (channel == -1) for i in range(len(channel_ids))] + [np.ones(len(channel), bool)])),
+        channel_masks=pack(available),
+        n_available=tuple(len(np.unique(action[mask])) for mask in available),
         consents=tuple(Consent(i, name, columns[c.consent], c.consent, pack(channel == i))
                        for i, (name, c) in enumerate(definition.channels.items()) if c.consent),
         windows=_windows(definition, candidates),

@@ -4,7 +4,7 @@ A coefficient's belief in natural parameters is (precision, precision * mean) = 
 n_entities, 2] add up the int32 receipts of its updates. Integer sums come out the same in any order, so merging beliefs and taking an
 update back are exact. `table` float32[n_features, 2, n_entities] holds (mean, variance) and is a function of prior and sums alone. `packed`
 int16[n_features, 2, n_entities] says the same in half the bytes, because scoring a thousand actions is a walk through memory: the mean in
-units of 2**-12 (held within +/- 8) and the deviation in 2**-15 of its prior's.
+units of 2**-12 (held within +/- 8), the deviation in 32,767ths of its prior's, so that what nothing was learned about is exact.
 `prior` float64[5, n_entities]: precision and precision * mean of the bias (feature 0), precision of any other feature (mean 0); then the two
 variances, so that scoring need not divide.
 """
@@ -27,8 +27,8 @@ Sums = npt.NDArray[np.int64]
 Table = npt.NDArray[np.float32]
 Packed = npt.NDArray[np.int16]
 
-MEAN_UNIT, DEVIATION_UNIT = 2.0**-12, 2.0**-15
 _INT16_MAX = 2.0**15 - 1
+MEAN_UNIT, DEVIATION_UNIT = 2.0**-12, 1.0 / _INT16_MAX
 
 
 def refresh(prior: Prior, sums: Sums, table: Table, packed: Packed) -> None:

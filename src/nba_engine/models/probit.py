@@ -62,7 +62,7 @@ class Probit:
         self._table = np.zeros((n_features, 2, n_entities), dtype=np.float32)
         self._packed = np.zeros((n_features, 2, n_entities), dtype=np.int16)
         self._totals = np.zeros((2, n_entities), dtype=np.float32)
-        self._below = np.zeros((n_entities, 2))
+        self._below = np.zeros((2, n_entities))
         posterior.refresh(self._prior, self._sums, self._table, self._packed)
 
     def score(self, index: Index, value: Floats, n_active: int, candidates: Index, mean_out: Floats, deviation_out: Floats) -> None:
@@ -177,28 +177,30 @@ def _fill_totals(index, value, n_active, packed, prior, totals):
 
 @kernel
 def _fill_propensity(value, n_active, totals, prior, paths, candidates, below, mean_out, deviation_out):
-    """Add up each candidate's path. What lies above its last entity is shared by many and kept in `below` f64[n_entities, 2]: mean, variance."""
+    """Add up each candidate's path. What lies above its last entity is shared by many and kept in `below` f64[2, n_entities]: mean, variance."""
     length = 0.0
     for i in range(n_active):
         length += value[i] * value[i]
-    below[:, 1] = -1.0
+    bias = value[0] * value[0]
+    rest = length - bias
+    below[1, :] = -1.0
     for i in range(candidates.shape[0]):
-        path = paths[candidates[i]]
-        known, last = -1, -1
-        for level in range(path.shape[0]):
-            if path[level] >= 0:
-                last = level
-                if below[path[level], 1] >= 0.0:
-                    known = level
-        mean, variance = 0.0, 0.0
-        if known >= 0:
-            mean, variance = below[path[known], 0], below[path[known], 1]
-        for level in range(known + 1, last + 1):
-            entity = path[level]
+        mean, variance, entity = 0.0, 0.0, -1
+        for level in range(paths.shape[1]):
+            following = paths[candidates[i], level]
+            if following < 0:
+                continue
             if entity >= 0:
-                mean += np.float64(totals[0, entity])
-                variance = _variance_below(variance, np.float64(totals[1, entity]), value[0], length, prior, entity)
-                below[entity, 0], below[entity, 1] = mean, variance
+                if below[1, entity] < 0.0:
+                    at_prior = bias * prior[posterior.BIAS_VARIANCE, entity] + rest * prior[posterior.VARIANCE, entity]
+                    below[0, entity] = mean + np.float64(totals[0, entity])
+                    below[1, entity] = _variance_below(variance, np.float64(totals[1, entity]), at_prior, length)
+                mean, variance = below[0, entity], below[1, entity]
+            entity = following
+        if entity >= 0:
+            at_prior = bias * prior[posterior.BIAS_VARIANCE, entity] + rest * prior[posterior.VARIANCE, entity]
+            mean += np.float64(totals[0, entity])
+            variance = _variance_below(variance, np.float64(totals[1, entity]), at_prior, length)
         mean_out[i], deviation_out[i] = _propensity(mean, variance)
 
 
@@ -216,6 +218,7 @@ def _fill_propensity_with(features, value, n_active, packed, totals, prior, path
     length = 0.0
     for i in range(n_active):
         length += value[i] * value[i]
+    bias = value[0] * value[0]
     for i in range(candidates.shape[0]):
         mean, variance = 0.0, 0.0
         for level in range(paths.shape[1]):
@@ -226,8 +229,10 @@ def _fill_propensity_with(features, value, n_active, packed, totals, prior, path
             if features[i] >= 0:
                 own_mean += posterior.MEAN_UNIT * packed[features[i], 0, entity]
                 own_variance += (posterior.DEVIATION_UNIT * packed[features[i], 1, entity]) ** 2 * prior[posterior.VARIANCE, entity]
+            more = np.float64(features[i] >= 0)
+            at_prior = bias * prior[posterior.BIAS_VARIANCE, entity] + (length - bias + more) * prior[posterior.VARIANCE, entity]
             mean += own_mean
-            variance = _variance_below(variance, own_variance, value[0], length + (features[i] >= 0), prior, entity)
+            variance = _variance_below(variance, own_variance, at_prior, length + more)
         mean_out[i] = _propensity(mean, variance)[0]
 
 
@@ -267,17 +272,17 @@ def _eta(index, value, entities, table, prior):
         for i in range(index.shape[0]):
             mean += value[i] * table[index[i], 0, entity]
             diagonal += value[i] * value[i] * table[index[i], 1, entity]
-        variance = _variance_below(variance, diagonal, value[0], length, prior, entity)
+        at_prior = value[0] * value[0] * prior[posterior.BIAS_VARIANCE, entity] + (length - value[0] * value[0]) * prior[posterior.VARIANCE, entity]
+        variance = _variance_below(variance, diagonal, at_prior, length)
     return mean, variance
 
 
 @scalar
-def _variance_below(above, diagonal, bias, length, prior, entity):
-    """Variance of eta down to this entity: what is above plus its own prior, narrowed by what it has learned about eta.
+def _variance_below(above, diagonal, at_prior, length):
+    """Variance of eta down to an entity: what is above plus the entity's own prior, narrowed by what it has learned about eta.
 
-    `diagonal` is the sum of its variances, `length` that of the squared values, `bias` the first of them. See docs/maths/probit.md.
+    `at_prior` and `diagonal` are the sums of its variances at the prior and now, `length` that of the squared values. See docs/maths/probit.md.
     """
-    at_prior = bias * bias * prior[posterior.BIAS_VARIANCE, entity] + (length - bias * bias) * prior[posterior.VARIANCE, entity]
     whole = above + at_prior
     # whole / (1 + whole * information), information = length * (at_prior - diagonal) / (at_prior * diagonal), with one division
     product = at_prior * diagonal

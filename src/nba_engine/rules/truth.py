@@ -35,6 +35,7 @@ class Evaluation:
 
     def __init__(self, index: RuleIndex) -> None:
         self._index = index
+        self._tables = (index.divisions, index.cuts, index.rows, index.demands, index.references, index.n_target_words)
         self.bits = np.zeros(index.n_words, np.uint64)
         self.values = index.initial_values.copy()
         self.states = np.zeros(len(self.values), np.uint8)
@@ -49,8 +50,7 @@ class Evaluation:
         if index.hosts:
             self._answer_hosts(variables())
         run(index.program, values, states, item_codes, item_offsets, self.values, self.states)
-        _fill_truth(self.values, self.states, index.divisions, index.cuts, index.rows, index.demands, index.references,
-                    index.n_target_words, self.bits)
+        _fill_truth(self.values, self.states, *self._tables, self.bits)
 
     def _answer_hosts(self, variables: Mapping[str, Any]) -> None:
         for host in self._index.hosts:
