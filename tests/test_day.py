@@ -129,7 +129,8 @@ class Day:
 
     def eligible(self, decision):
         """The actions that no rule stopped."""
-        return {a.action for a in self.shop.explain(decision.id).actions if a.stage not in ("available", "eligibility", "applicability", "suitability")}
+        by_rules = ("available", "eligibility", "applicability", "suitability")
+        return {a.action for a in self.shop.explain(decision.id).actions if a.stage not in by_rules}
 
 
 @pytest.fixture(scope="module")

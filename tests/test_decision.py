@@ -46,9 +46,11 @@ def test_an_ineligible_action_changes_no_probability(kind, place):
 
 
 def teach_by_name(shop):
-    rows = {"subject": [f"t{n}" for n in range(30)], "at": list(range(1, 31)), "channel": ["call"] * 30, "age": [20 + n for n in range(30)],
-            "action": [("sport", "film", "fibre", "stay")[n * 7 % 4] for n in range(30)], "label": ["accepted" if n % 3 else "declined" for n in range(30)]}
-    shop.learn(rows)
+    n = range(30)
+    shop.learn({
+        "subject": [f"t{i}" for i in n], "at": [i + 1 for i in n], "channel": ["call" for _ in n], "age": [20 + i for i in n],
+        "action": [("sport", "film", "fibre", "stay")[i * 7 % 4] for i in n], "label": ["accepted" if i % 3 else "declined" for i in n],
+    })  # fmt: skip
     return shop
 
 

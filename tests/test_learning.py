@@ -81,7 +81,8 @@ def test_without_event_id_a_repeat_of_the_current_answer_is_the_duplicate():
 def test_a_contradicting_answer_replaces_the_first_bit_for_bit(model):
     straight = told("accepted", model=model)
     # Scaling keeps what it has seen: the row was observed once for each answer.
-    for labels in (("declined", "accepted"), ("accepted", "declined", "accepted"), ("declined", ("declined", "too_expensive"), "accepted"), ("maybe", "accepted")):
+    for labels in (("declined", "accepted"), ("accepted", "declined", "accepted"), ("declined", ("declined", "too_expensive"), "accepted"),
+                   ("maybe", "accepted")):  # fmt: skip
         assert parts(told(*labels, model=model), "scaling") == parts(straight, "scaling"), labels
     shop = engine()
     decision = shown(shop)
@@ -199,8 +200,9 @@ def rows():
     found = []
     for n in range(40):
         found.append({
-            "subject": f"s{n % 7}", "channel": "call", "at": NOON + ((n * 17) % 40) * HOUR, "action": ["sport", "film", "stay"][n % 3], "label": answers[n % 5],
-            "rank": 1 + n % 2, "age": 20 + n, "bill": 10.5 + n, "tariff": f"t{n % 4}", "products": ["tv", f"p{n % 3}"], "mail_ok": None if n % 2 else True,
+            "subject": f"s{n % 7}", "channel": "call", "at": NOON + ((n * 17) % 40) * HOUR, "rank": 1 + n % 2,
+            "action": ["sport", "film", "stay"][n % 3], "label": answers[n % 5], "age": 20 + n, "bill": 10.5 + n, "tariff": f"t{n % 4}",
+            "products": ["tv", f"p{n % 3}"], "mail_ok": None if n % 2 else True,
         })  # fmt: skip
     return found
 
@@ -213,7 +215,8 @@ def columns(table):
 def test_history_learned_equals_the_same_outcomes_recorded(form):
     past, recorded = engine(), engine()
     table = pa.Table.from_pylist(rows())
-    taught = past.learn({"table": table, "dict": columns(rows()), "batches": pa.RecordBatchReader.from_batches(table.schema, table.to_batches())}[form])
+    batches = pa.RecordBatchReader.from_batches(table.schema, table.to_batches())
+    taught = past.learn({"table": table, "dict": columns(rows()), "batches": batches}[form])
     assert taught == sum(row["label"] != "presented" for row in rows()) == past.beliefs_version
     for row in sorted(rows(), key=lambda row: row["at"]):
         facts = {name: row[name] for name in ("age", "bill", "tariff", "products", "mail_ok")}
@@ -228,8 +231,8 @@ def test_history_learned_equals_the_same_outcomes_recorded(form):
 
 
 def test_history_needs_no_treatment_where_the_channel_has_one():
-    base = [{"id": "sport", "issue": "sales", "group": "tv", "treatments": [{"id": "c", "channel": "call"}, {"id": "w1", "channel": "web"}, {"id": "w2", "channel": "web"}]}]
-    shop = engine(catalog=catalog(actions=base))
+    treatments = [{"id": "c", "channel": "call"}, {"id": "w1", "channel": "web"}, {"id": "w2", "channel": "web"}]
+    shop = engine(catalog=catalog(actions=[{"id": "sport", "issue": "sales", "group": "tv", "treatments": treatments}]))
     row = {"subject": ["s"], "at": [NOON], "action": ["sport"], "label": ["declined"]}
     assert shop.learn({**row, "channel": ["call"]}) == 1
     assert open_actions(shop, "s", "web") == set()

@@ -41,7 +41,8 @@ class Player:
 
     def decide(self, asked: dict[str, Any], offered: list[str] | None = None, why_not: dict[str, str] | None = None, **rest: Any) -> None:
         decision = self.decisions[asked["as"]] = self.engine.decide(
-            asked["subject"], channel=asked.get("channel"), facts=asked.get("facts"), interaction=asked.get("interaction"), limit=99, at=moment(asked["at"]))
+            asked["subject"], channel=asked.get("channel"), facts=asked.get("facts"), interaction=asked.get("interaction"), limit=99,
+            at=moment(asked["at"]))  # fmt: skip
         names = [offer.action for offer in decision.offers]
         if offered is not None:
             assert sorted(names) == sorted(offered), asked

@@ -33,7 +33,7 @@ class Crowd:
         self.faults: list[BaseException] = []
         self.n_learned = 0
         crowd = [threading.Thread(target=self._guarded, args=(self._decide, k, n_each)) for k in range(4)]
-        others = [threading.Thread(target=self._guarded, args=(self._record,)), threading.Thread(target=self._guarded, args=(self._reload, n_reloads))]
+        others = [threading.Thread(target=self._guarded, args=arguments) for arguments in ((self._record,), (self._reload, n_reloads))]
         for thread in (*crowd, *others):
             thread.start()
         for thread in crowd:
