@@ -284,6 +284,14 @@ def test_a_definition_cannot_be_changed_and_can_be_dumped(example):
         assert json.loads(example.definition.model_dump_json(by_alias=True))["facts"]["address"]["type"] == {"city": "string", "zip": "string"}
 
 
+def test_what_was_written_comes_back(example):
+    """The journal remembers catalogs in this form."""
+    again = Catalog.from_dict(json.loads(json.dumps(example.to_dict())))
+    assert again.definition == example.definition and again.facts == example.facts and again.to_dict() == example.to_dict()
+    windowed = Catalog.from_dict({"actions": [{"id": "a"}, {"id": "n", "null_action": True}], "exploration": {"sticky": "7d"}})
+    assert Catalog.from_dict(windowed.to_dict()).definition == windowed.definition
+
+
 def test_the_example_file_loads():
     catalog = Catalog.load(ROOT / "examples" / "catalog.yaml")
     assert len(catalog.definition.actions) == 10 and repr(catalog) == "<Catalog 'telco' '2026-11-22': 10 actions>"

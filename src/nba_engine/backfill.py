@@ -92,8 +92,9 @@ def apply(past: Past, state: State) -> int:
         if candidate is None or spec is None or spec.exposure == SKIPPED:
             continue
         channel = definition.channels.get(offer.channel or "")
-        contact = {"interaction_key": key_of(f"{past.name}\x1f{offer.subject}\x1f{offer.at_us}"), "action": offer.action, "treatment": offer.treatment,
-                   "channel": offer.channel, "direction": None if channel is None else channel.direction, "at_us": offer.at_us}
+        interaction_key = key_of(f"{past.name}\x1f{offer.subject}\x1f{offer.at_us}")
+        contact = {"interaction_key": interaction_key, "action": offer.action, "treatment": offer.treatment, "channel": offer.channel,
+                   "direction": None if channel is None else channel.direction, "at_us": offer.at_us}
         offer_key = key_of(f"{past.name}\x1f{i}")
         if spec.exposure == PRESENTED:
             state.contacts.present(offer.subject, offer_key, **contact)

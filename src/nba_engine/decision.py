@@ -5,9 +5,9 @@ The stages stand in the order of the funnel. No clock, no input or output, no ra
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -33,8 +33,7 @@ _CONTROL = Exploration(CONTROL)
 _NO_EVENTS = np.zeros(0, EVENT)
 
 
-@dataclass(slots=True)
-class Judgement:
+class Judgement(msgspec.Struct, gc=False):
     """What a decision keeps of its candidates, about 20 bytes each; what follows from the row alone is computed again when it is asked for.
 
     survivors int32[m]: candidates that reached arbitration; propensity float64[m]: theirs at rank 1; offered_terms float64[4, k]: value, context

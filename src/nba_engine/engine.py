@@ -28,8 +28,6 @@ from nba_engine.ports import Clock, ProfileStore
 from nba_engine.records import Decision, Explanation, Outcome, Receipt
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from nba_engine.catalog.plan import ControlGroup, Plan
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)

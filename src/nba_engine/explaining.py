@@ -15,7 +15,6 @@ import numpy as np
 import numpy.typing as npt
 
 from nba_engine.catalog.catalog import RULE_STAGES
-from nba_engine.catalog.plan import Plan
 from nba_engine.contact.history import History
 from nba_engine.contact.listing import Suppression, closes, suppressions
 from nba_engine.decision import CONTEXT_WEIGHT_TERM, COST_TERM, LEVER_TERM, VALUE_TERM, terms_of

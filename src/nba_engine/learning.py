@@ -26,7 +26,7 @@ from nba_engine.numerics.random import key_of
 from nba_engine.records import Outcome, Receipt
 
 if TYPE_CHECKING:
-    from nba_engine.catalog.definition import Channel, Definition
+    from nba_engine.catalog.definition import Channel
 
 NO_RESPONSE = "no_response"
 SKIPPED, PRESENTED = "skipped", "presented"

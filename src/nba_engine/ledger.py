@@ -10,6 +10,8 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+import msgspec
+
 from nba_engine.catalog.plan import Plan
 from nba_engine.decision import Judgement
 from nba_engine.models.contract import Receipt as ModelReceipt
@@ -31,20 +33,17 @@ class OfferState:
     taught: ModelReceipt | None = None
 
 
-class Kept:
+class Kept(msgspec.Struct, eq=False, gc=False):
     """A decision at hand: the record, how it came about, and what became of its offers by rank and of its events by id.
 
     Most decisions are never spoken of again, so the last two are made when they are first asked for.
     """
 
-    __slots__ = ("_events", "_offers", "decision", "judgement", "plan")
-
-    def __init__(self, decision: Decision, judgement: Judgement, plan: Plan) -> None:
-        self.decision = decision
-        self.judgement = judgement
-        self.plan = plan
-        self._offers: list[OfferState] | None = None
-        self._events: dict[str, Receipt] | None = None
+    decision: Decision
+    judgement: Judgement
+    plan: Plan
+    _offers: list[OfferState] | None = None
+    _events: dict[str, Receipt] | None = None
 
     @property
     def offers(self) -> list[OfferState]:

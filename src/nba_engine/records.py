@@ -49,7 +49,7 @@ class Offer(msgspec.Struct, frozen=True, gc=False):
     script: str | None = None
 
 
-class Decision(msgspec.Struct, frozen=True):
+class Decision(msgspec.Struct, frozen=True, gc=False):
     """The record of one interaction: the slate and how it came about. `funnel` counts actions left after each stage, in order."""
 
     id: str

@@ -7,8 +7,8 @@ One kernel draws the whole slate: a call from Python for each step of each slot 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -21,8 +21,7 @@ _CONTROL, _GREEDY, _THOMPSON = CONTROL, GREEDY, THOMPSON
 _P, _FIRST, _PROBABILITY = 0, 1, 2
 
 
-@dataclass(slots=True)
-class Slate:
+class Slate(msgspec.Struct, gc=False):
     """What was drawn. `chosen` int32[k] candidates by rank, `probability` f64[k] of each given what stands before it, in (0, 1].
 
     `first_pmf` f64[n]: the law of the first slot. `ended_by_null`: the null action was drawn next, with probability `p_end` (else 1.0).

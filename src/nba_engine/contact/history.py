@@ -199,9 +199,13 @@ class Contacts:
     @staticmethod
     def _find(history: History, offer_key: int, *, presentation: bool) -> int:
         """The row of the offer's presentation or of its answer, -1 if there is none."""
-        rows = history.rows()
-        found = np.flatnonzero((rows["offer"] == np.uint64(offer_key)) & ((rows["label"] == PRESENTED_NUMBER) == presentation))
-        return int(found[0]) if len(found) else -1
+        # Plain lists: a history is short, and an array operation costs more than reading it whole.
+        offers: list[int] = history.events["offer"][: history.n_events].tolist()
+        if offer_key not in offers:
+            return -1
+        labels: list[int] = history.events["label"][: history.n_events].tolist()
+        found = (i for i, offer in enumerate(offers) if offer == offer_key and (labels[i] == PRESENTED_NUMBER) == presentation)
+        return next(found, -1)
 
     def _append(self, history: History, event: Any) -> None:
         if history.n_events == len(history.events):

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from itertools import compress, repeat
 from operator import is_not, itemgetter
 from types import NoneType
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -36,8 +36,7 @@ _PLAIN = {"int": (int, 0), "double": (float, 0.0), "bool": (bool, False), "strin
 """Kind -> the Python type that needs no second look, and what stands in for null and missing."""
 
 
-@dataclass(slots=True)
-class Row:
+class Row(msgspec.Struct, gc=False):
     """One encoded interaction. `facts` are the facts as they came, with structs flattened; they are not copied.
 
     values int64[n_columns]: int as it is, double as its bits, bool 0 or 1, timestamp and duration in microseconds, string as its code, list and
