@@ -104,9 +104,9 @@ class Contacts:
         history = self._histories.get(subject)
         if history is None:
             history = self._histories[subject] = History()
-        known = self._find(history, offer_key, presentation=True)
-        if known >= 0:
-            history.events["at"][known] = min(at_us, int(history.events["at"][known]))
+        shown, _ = self._find(history, offer_key)
+        if shown >= 0:
+            history.events["at"][shown] = min(at_us, int(history.events["at"][shown]))
             return
         number = self.names.number
         self._append(
@@ -151,20 +151,21 @@ class Contacts:
             direction=direction,
             at_us=at_us,
         )
-        self.withdraw(subject, offer_key)
         history = self._histories[subject]
-        event = history.events[self._find(history, offer_key, presentation=True)].copy()
-        event["at"] = at_us
-        event["label"] = self.names.number("label", label)
-        event["reason"] = -1 if reason is None else self.names.number("reason", reason)
-        self._append(history, event)
+        shown, answered = self._find(history, offer_key)
+        if answered >= 0:
+            history.keep(np.arange(history.n_events) != answered)
+        event = list(history.events[shown if answered < 0 or shown < answered else shown - 1].item())
+        event[0], event[5] = at_us, self.names.number("label", label)
+        event[6] = -1 if reason is None else self.names.number("reason", reason)
+        self._append(history, tuple(event))
 
     def withdraw(self, subject: str, offer_key: int) -> None:
         """The offer's answer is taken back: it is presented and unanswered again."""
         history = self.history(subject)
-        found = self._find(history, offer_key, presentation=False)
-        if found >= 0:
-            history.keep(np.arange(history.n_events) != found)
+        _, answered = self._find(history, offer_key)
+        if answered >= 0:
+            history.keep(np.arange(history.n_events) != answered)
 
     def skip(self, subject: str, offer_key: int) -> None:
         """The offer was not shown after all: its presentation and its answer are taken back."""
@@ -197,15 +198,19 @@ class Contacts:
             history.n_events = len(rows)
 
     @staticmethod
-    def _find(history: History, offer_key: int, *, presentation: bool) -> int:
-        """The row of the offer's presentation or of its answer, -1 if there is none."""
+    def _find(history: History, offer_key: int) -> tuple[int, int]:
+        """The rows of the offer's presentation and of its answer, -1 where there is none."""
         # Plain lists: a history is short, and an array operation costs more than reading it whole.
         offers: list[int] = history.events["offer"][: history.n_events].tolist()
-        if offer_key not in offers:
-            return -1
-        labels: list[int] = history.events["label"][: history.n_events].tolist()
-        found = (i for i, offer in enumerate(offers) if offer == offer_key and (labels[i] == PRESENTED_NUMBER) == presentation)
-        return next(found, -1)
+        shown = answered = -1
+        if offer_key in offers:
+            labels: list[int] = history.events["label"][: history.n_events].tolist()
+            for i, offer in enumerate(offers):
+                if offer == offer_key and labels[i] == PRESENTED_NUMBER:
+                    shown = i
+                elif offer == offer_key:
+                    answered = i
+        return shown, answered
 
     def _append(self, history: History, event: Any) -> None:
         if history.n_events == len(history.events):

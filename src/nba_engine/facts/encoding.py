@@ -143,15 +143,15 @@ class Encoder:
     def learn_texts(self, row: Row) -> None:
         """Give codes to the texts of `row` that have none yet, in the vocabulary and in the row itself."""
         for i in self._given[self._strings]:
-            text = row.facts.get(self.columns[i].name)
-            if row.values[i] == 0 and isinstance(text, str):
-                row.values[i] = self.vocabulary.learn(self.columns[i].name, text)
+            if row.values[i] == 0 and row.states[i] == VALUE:
+                row.values[i] = self.vocabulary.learn(self.columns[i].name, row.facts[self.columns[i].name])
+        if 0 not in row.item_codes.tolist():
+            return
         for i, codes in zip(self._given[self._lists], self._list_codes, strict=True):
-            texts = row.facts.get(self.columns[i].name)
-            if codes is not None and texts:
-                for k, text in enumerate(convert.plain(texts, self.columns[i].type, self.columns[i].name), start=row.item_offsets[i]):
-                    if row.item_codes[k] == 0:
-                        row.item_codes[k] = self.vocabulary.learn(self.columns[i].name, text)
+            start, stop = row.item_offsets[i : i + 2].tolist()
+            if codes is not None and 0 in row.item_codes[start:stop].tolist():
+                texts = convert.plain(row.facts[self.columns[i].name], self.columns[i].type, self.columns[i].name)
+                row.item_codes[start:stop] = [self.vocabulary.learn(self.columns[i].name, text) for text in texts]
 
     def _new_shape(self, types: tuple[type, ...]) -> _Shape:
         """Work out what rows of these types need; remembered, since customers differ in few ways."""

@@ -59,11 +59,10 @@ class Probit:
         self._entities = [entities_of(path) for path in self._paths]
         self._prior = _prior_of(self._paths, n_entities, prior)
         self._sums = np.zeros((n_features, n_entities, 2), dtype=np.int64)
-        self._table = np.zeros((n_features, 2, n_entities), dtype=np.float32)
         self._packed = np.zeros((n_features, 2, n_entities), dtype=np.int16)
         self._totals = np.zeros((2, n_entities), dtype=np.float32)
         self._below = np.zeros((2, n_entities))
-        posterior.refresh(self._prior, self._sums, self._table, self._packed)
+        posterior.refresh(self._prior, self._sums, self._packed)
 
     def score(self, index: Index, value: Floats, n_active: int, candidates: Index, mean_out: Floats, deviation_out: Floats) -> None:
         """Write propensity and its standard deviation (delta method: phi(m / c) s / c, c = sqrt(1 + s^2)) for each candidate."""
@@ -80,14 +79,15 @@ class Probit:
         entities = self._entities[candidate]
         deltas = np.empty((2, n_active, entities.size), dtype=np.int32)
         active = index[:n_active].copy()
-        _fill_receipt(active, value, entities, self._table, self._prior, float(reward), deltas)
-        posterior.add(self._prior, active, entities, deltas, 1, self._sums, self._table, self._packed)
+        beliefs = np.empty((2, n_active, entities.size))
+        _fill_receipt(active, value, entities, self._prior, self._sums, float(reward), beliefs, deltas)
+        posterior.add(self._prior, active, entities, deltas, 1, self._sums, self._packed)
         self.version += 1
         return Receipt(active, entities, deltas)
 
     def take_back(self, receipt: Receipt) -> None:
         """Subtract what `update` added."""
-        posterior.add(self._prior, receipt.index, receipt.entities, receipt.deltas, -1, self._sums, self._table, self._packed)
+        posterior.add(self._prior, receipt.index, receipt.entities, receipt.deltas, -1, self._sums, self._packed)
         self.version += 1
 
     def state(self) -> State:
@@ -100,7 +100,7 @@ class Probit:
             raise ValueError(f"beliefs of shape {state['sums'].shape} do not fit; {self._sums.shape} (features, entities, 2) is needed")
         self._sums[:] = state["sums"]
         self.version = int(state["version"][0])
-        posterior.refresh(self._prior, self._sums, self._table, self._packed)
+        posterior.refresh(self._prior, self._sums, self._packed)
 
 
 def carried(
@@ -237,9 +237,12 @@ def _fill_propensity_with(features, value, n_active, packed, totals, prior, path
 
 
 @kernel
-def _fill_receipt(index, value, entities, table, prior, reward, deltas):
-    """One outcome's step in natural parameters, in units of 2**-24: every active coefficient gets the information about eta."""
-    mean, variance = _eta(index, value, entities, table, prior)
+def _fill_receipt(index, value, entities, prior, sums, reward, beliefs, deltas):
+    """One outcome's step in natural parameters, in units of 2**-24: every active coefficient gets the information about eta.
+
+    `beliefs` f64[2, n_active, n_levels] takes mean and variance of each coefficient, which are read once.
+    """
+    mean, variance = _fill_eta(index, value, entities, prior, sums, beliefs)
     spread = math.sqrt(1.0 + variance)
     t = mean / spread
     up, down = _slope(t), _slope(-t)
@@ -250,29 +253,27 @@ def _fill_receipt(index, value, entities, table, prior, reward, deltas):
         x = value[i]
         precision = x * x * information
         for level in range(entities.shape[0]):
-            mean_was = np.float64(table[index[i], 0, entities[level]])
-            variance_was = np.float64(table[index[i], 1, entities[level]])
             deltas[0, i, level] = _fixed(precision)
-            deltas[1, i, level] = _fixed(precision * (mean_was + variance_was * x * gradient) + x * gradient)
+            deltas[1, i, level] = _fixed(precision * (beliefs[0, i, level] + beliefs[1, i, level] * x * gradient) + x * gradient)
 
 
-@scalar
-def _eta(index, value, entities, table, prior):
-    """Mean and variance of one candidate's linear predictor."""
+@kernel
+def _fill_eta(index, value, entities, prior, sums, beliefs):
+    """Mean and variance of one candidate's linear predictor, and of every coefficient in it."""
     length = 0.0
     for i in range(index.shape[0]):
         length += value[i] * value[i]
-    mean = 0.0
-    variance = 0.0
+        for level in range(entities.shape[0]):
+            beliefs[0, i, level], beliefs[1, i, level] = posterior.belief(prior, sums, index[i], entities[level])
+    bias = value[0] * value[0]
+    mean, variance = 0.0, 0.0
     for level in range(entities.shape[0]):
-        entity = entities[level]
-        if entity < 0:
-            continue
         diagonal = 0.0
         for i in range(index.shape[0]):
-            mean += value[i] * table[index[i], 0, entity]
-            diagonal += value[i] * value[i] * table[index[i], 1, entity]
-        at_prior = value[0] * value[0] * prior[posterior.BIAS_VARIANCE, entity] + (length - value[0] * value[0]) * prior[posterior.VARIANCE, entity]
+            mean += value[i] * beliefs[0, i, level]
+            diagonal += value[i] * value[i] * beliefs[1, i, level]
+        entity = entities[level]
+        at_prior = bias * prior[posterior.BIAS_VARIANCE, entity] + (length - bias) * prior[posterior.VARIANCE, entity]
         variance = _variance_below(variance, diagonal, at_prior, length)
     return mean, variance
 
