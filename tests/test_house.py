@@ -43,6 +43,7 @@ _PLAIN = "the twin is the plain evaluator rules/plain.py, which shares nothing w
 EXCEPTIONS: dict[tuple[str, str], str] = {
     ("twins", "rules.program twin"): _PLAIN,
     ("twins", "rules.truth twin"): _PLAIN,
+    ("kernels", "src/nba_engine/arbitration/slates.py:_fill_slate"): "one call for a whole slate instead of nine (docs/decisions/0006)",
 }
 """(rule, place) -> reason."""
 

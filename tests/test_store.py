@@ -293,3 +293,20 @@ def test_a_killed_process_loses_nothing_acknowledged(tmp_path):
             assert shop.record(decision_id, label, action=action).duplicate
         assert len(told) <= shop.beliefs_version <= len(told) + 3 * 2
         assert NO_NAGGING["name"] in str(shop.explain(shown(shop, "0 0").id))
+
+
+def test_a_long_recovery_need_not_be_repeated(tmp_path, monkeypatch):
+    live = engine(store=tmp_path / "a", sync="os")
+    a_busy_hour(live)
+    before = everything(live)
+    live.flush()
+    live._memory._journal._release()
+    monkeypatch.setattr("nba_engine.memory.REPLAYED_ENTRIES_MAX", 3)
+    recovered = engine(store=tmp_path / "a", sync="os")
+    sequence, _ = recovered._memory._journal.latest_snapshot()
+    assert sequence == recovered._memory.last_sequence
+    recovered._memory._journal._release()
+    monkeypatch.setattr("nba_engine.memory.Memory._replay_outcome", lambda *_: pytest.fail("an entry before the snapshot was played again"))
+    again = engine(store=tmp_path / "a", sync="os")
+    assert everything(again) == before
+    again.close()

@@ -103,7 +103,8 @@ def _settle_candidates(plan: Plan, history: History, row: Row, at_us: int, chann
     """The stages from availability to contact, into `work.bits` and `work.counts`."""
     rules, bits = plan.evaluation, work.bits
     rules.run(row.values, row.states, row.item_codes, row.item_offsets, lambda: plan.encoder.variables(row))
-    _fill_eligible(rules.bits, plan.stage_words, plan.channel_masks[channel_index], plan.n_available[channel_index], plan.windows, at_us, plan.action, bits, work.counts)
+    _fill_eligible(rules.bits, plan.stage_words, plan.channel_masks[channel_index], plan.n_available[channel_index], plan.windows, at_us,
+                   plan.action, bits, work.counts)
     if not plan.consents and not history.n_events:
         return
     offers_nothing = plan.null_candidate >= 0 and bool(has_bit(bits, plan.null_candidate))

@@ -38,6 +38,10 @@ if TYPE_CHECKING:
     from nba_engine.journal.store import Entry, Store
 
 
+REPLAYED_ENTRIES_MAX = 5_000
+"""An engine that had to play more entries than this at its start saves a snapshot at once, so that the next start need not (about 2,000/s)."""
+
+
 class Memory:
     """State and journal of one engine. `store` None keeps the state only."""
 
@@ -211,14 +215,16 @@ class Memory:
             kept = self.find(decision_id, sequence + 1)
             if kept is not None:
                 schedule(self.state, kept, position)
-        self._replay(journal, sequence)
+        if self._replay(journal, sequence) > REPLAYED_ENTRIES_MAX:
+            journal.save_snapshot(journal.last_sequence, codec.pack(self._snapshot()))
         if self._catalog_key != key:
             self.use(catalog)
         elif known != key:
             journal.append(entries.CATALOG, key, 0, codec.pack(catalog.to_dict()))
 
-    def _replay(self, journal: Store, after: int) -> None:
-        """Play entries through the very functions that made the state."""
+    def _replay(self, journal: Store, after: int) -> int:
+        """Play entries through the very functions that made the state; returns how many."""
+        n_entries = 0
         for entry in journal.read(after, (entries.CATALOG, entries.DECISION, entries.OUTCOME, entries.HISTORY)):
             if entry.kind == entries.CATALOG:
                 written = self._written_catalog(entry.payload)
@@ -231,6 +237,8 @@ class Memory:
                 backfill.apply(backfill.from_bytes(entry.payload), self.state)
             else:
                 self._replay_outcome(entry)
+            n_entries += 1
+        return n_entries
 
     def _written_catalog(self, payload: bytes | None) -> Catalog | None:
         """A catalog from its entry; None where this release no longer accepts it, and what follows is read under the next one."""

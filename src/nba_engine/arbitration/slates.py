@@ -1,7 +1,8 @@
 """Slates: the law of exploration applied slot after slot to what remains.
 
 A drawn action leaves with all its candidates. Where a null action competes, what ranks below it is not offered, and when it is drawn the slate ends.
-One kernel draws the whole slate: a call from Python for each step of each slot would cost more than the steps (docs/decisions/0006-one-kernel-per-slate.md).
+One kernel draws the whole slate: a call from Python for each step of each slot would cost more than the steps
+(docs/decisions/0006-one-kernel-per-slate.md).
 """
 
 from __future__ import annotations

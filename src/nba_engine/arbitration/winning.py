@@ -80,7 +80,8 @@ def win_probability(mean: Floats, deviation: Floats) -> Floats:
 
     Notes
     -----
-    Total variation from the exact law: below .001 where deviations are alike; the largest of 900 random mixes was .0084 (docs/decisions/0004-exploration-law.md).
+    Total variation from the exact law: below .001 where deviations are alike; the largest of 900 random mixes was .0084
+    (docs/decisions/0004-exploration-law.md).
     **Cost**: O(n), 28 table reads a contender and placing.
 
     >>> win_probability(np.array([0.0, 0.0]), np.array([1.0, 1.0])).tolist()

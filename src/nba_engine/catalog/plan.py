@@ -63,9 +63,10 @@ class Plan:
 
     action int32[n]: action index; channel int32[n]: channel index, -1 on every channel; numbers float64[n, 3]: constant value, lever, cost;
     value_slots int32[n, 2]: slot of the value expression (NO_VALUE_SLOT for a constant) and whether it is a double; explores uint8[n];
-    keys uint64[2, n]: stable hashes of the ids of action and candidate; stages: (name, first word among the rule targets) of each tier of rules, the words also as `stage_words`; funnel_names: what a funnel counts, in order;
-    channel_masks uint64[n_channels + 1, w]: candidates that may be offered there, the last row for any channel, and how many actions that are (`n_available`);
-    windows int64[k, 3]: candidate, first and last microsecond valid;
+    keys uint64[2, n]: stable hashes of the ids of action and candidate; stages: (name, first word among the rule targets) of each tier of rules,
+    the words also as `stage_words`; funnel_names: what a funnel counts, in order; channel_masks uint64[n_channels + 1, w]: candidates that may be
+    offered there, the last row for any channel, and how many actions that are (`n_available`); windows int64[k, 3]: candidate, first and last
+    microsecond valid;
     paths int32[n, 5]: entity per level, in the engine's numbering of entities; containers: facts whose values hold others, such as lists.
     """
 

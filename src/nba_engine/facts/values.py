@@ -99,7 +99,8 @@ def _timestamp(value: Any, type_: Type, name: str) -> datetime:
     if not isinstance(value, datetime):
         raise _wrong(value, needed, name)
     if value.tzinfo is None:
-        raise FactsError(f"fact {name!r}: {value.isoformat()} has no time zone; give an aware datetime, such as datetime(..., tzinfo=timezone.utc)", name)
+        text = f"fact {name!r}: {value.isoformat()} has no time zone; give an aware datetime, such as datetime(..., tzinfo=timezone.utc)"
+        raise FactsError(text, name)
     return value
 
 
