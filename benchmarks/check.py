@@ -7,8 +7,8 @@ import sys
 from tests.kernel_cache import use_own_folder
 
 RATIOS_MAX = {
-    ("decide", "generated Python"): 2.6,
-    ("rules alone", "generated Python"): 0.25,
+    ("decide", "generated Python"): 5.0,  # a guard against slow changes, not the bar (2.0), which `make bench` prints
+    ("rules alone", "generated Python"): 0.5,
     ("encode 64 facts", "generated Python"): 0.5,
     ("contact, 20 events", "generated Python"): 0.4,
     ("record, memory", "decide"): 1.0,

@@ -10,12 +10,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import numpy.typing as npt
 
 from nba_engine.numerics.kernel import kernel, scalar
-
-Ints = npt.NDArray[np.int64]
-States = npt.NDArray[np.uint8]
 
 RELATIONS = ("<", "<=", "==", ">=", ">")
 _NAMES = (
@@ -37,21 +33,20 @@ _YEAR_1_US, _YEAR_10000_US = -62_135_596_800_000_000, 253_402_300_800_000_000
 _DURATION_MAX_US = (2**63 - 1) // 1000
 
 
-def run(program: Ints, row_values: Ints, row_states: States, item_codes: npt.NDArray[np.int32], item_offsets: npt.NDArray[np.int32],
-        values: Ints, states: States) -> None:
-    """Put an encoded row into the first slots and run `program` int64[n, 5] in order; results into int64[n_slots], uint8[n_slots]."""
-    _fill_slots(program, row_values, row_states, item_codes, item_offsets, values, states)
-
-
 @kernel
 def _fill_slots(program, row_values, row_states, item_codes, item_offsets, values, states):
+    """Put an encoded row into the first slots and run `program` int64[n, 5] in order; results into int64[n_slots], uint8[n_slots]."""
     doubles = values.view(np.float64)
     for i in range(row_values.shape[0]):
         values[i], states[i] = row_values[i], row_states[i]
     for i in range(program.shape[0]):
         op, to, a, b, c = program[i, 0], program[i, 1], program[i, 2], program[i, 3], program[i, 4]
-        if op >= _AND:
-            _combine_states(op, to, a, b, c, item_codes, item_offsets, values, states)
+        if op == _MEMBER:
+            states[to], values[to] = _VALUE if states[a] == _VALUE else _NONE, 0
+            for k in range(item_offsets[a], item_offsets[a + 1]):
+                values[to] |= np.int64(item_codes[k] == b)
+        elif op >= _AND:
+            _combine_states(op, to, a, b, c, values, states)
         elif states[a] != _VALUE or (not _is_unary(op) and states[b] != _VALUE):
             states[to] = _NONE
         elif op >= _INT_RELATION:
@@ -194,8 +189,8 @@ def _time_sum(op, a, b):
 
 
 @scalar
-def _combine_states(op, to, a, b, c, item_codes, item_offsets, values, states):
-    """The operations that look at states themselves: logic, conditionals, null tests, lengths and membership."""
+def _combine_states(op, to, a, b, c, values, states):
+    """The operations that look at states themselves: logic, conditionals, null tests and lengths."""
     states[to] = _VALUE
     if op == _AND or op == _OR:
         decides = np.int64(op == _OR)
@@ -215,10 +210,5 @@ def _combine_states(op, to, a, b, c, item_codes, item_offsets, values, states):
         chosen = b if values[a] != 0 else c
         values[to] = values[chosen]
         states[to] = _VALUE if states[chosen] == _VALUE else _NONE
-    elif op == _MEMBER:
-        values[to] = 0
-        for k in range(item_offsets[a], item_offsets[a + 1]):
-            if item_codes[k] == b:
-                values[to] = 1
     else:
         values[to] = 1 - values[a] if op == _NOT else values[a]

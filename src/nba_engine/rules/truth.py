@@ -13,11 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from nba_engine.numerics.bitset import clear_bit, has_bit, set_bit
-from nba_engine.numerics.kernel import kernel, scalar
+from nba_engine.numerics.kernel import kernel
 from nba_engine.rules import plain
 from nba_engine.rules.conditions import FIRST_CELL, IS_NAN, IS_NULL, NO_VALUE
 from nba_engine.rules.index import ANY_OF, NEEDED, RuleIndex
-from nba_engine.rules.program import run
+from nba_engine.rules.program import _fill_slots
 from nba_engine.rules.slots import number_of
 
 _FIRST_CELL, _IS_NAN, _IS_NULL, _NO_VALUE = FIRST_CELL, IS_NAN, IS_NULL, NO_VALUE
@@ -35,7 +35,8 @@ class Evaluation:
 
     def __init__(self, index: RuleIndex) -> None:
         self._index = index
-        self._tables = (index.divisions, index.cuts, index.rows, index.demands, index.references, index.n_target_words)
+        chosen = np.zeros(len(index.divisions), np.int32)
+        self._tables = (index.divisions, index.cuts, index.rows, index.demands, index.references, index.n_target_words, chosen)
         self.bits = np.zeros(index.n_words, np.uint64)
         self.values = index.initial_values.copy()
         self.states = np.zeros(len(self.values), np.uint8)
@@ -49,7 +50,7 @@ class Evaluation:
         index = self._index
         if index.hosts:
             self._answer_hosts(variables())
-        run(index.program, values, states, item_codes, item_offsets, self.values, self.states)
+        _fill_slots(index.program, values, states, item_codes, item_offsets, self.values, self.states)
         _fill_truth(self.values, self.states, *self._tables, self.bits)
 
     def _answer_hosts(self, variables: Mapping[str, Any]) -> None:
@@ -60,21 +61,14 @@ class Evaluation:
 
 
 @kernel
-def _fill_truth(values, states, divisions, cuts, rows, demands, references, n_target_words, bits):
+def _fill_truth(values, states, divisions, cuts, rows, demands, references, n_target_words, chosen, bits):
     """AND the row of every slot's cell over the targets' words, OR them over the clauses' words, then settle the demands in order."""
-    doubles = values.view(np.float64)
+    _fill_chosen(values, states, divisions, cuts, chosen)
     bits[:] = 0
     for w in range(rows.shape[1]):
         bits[w] = rows[0, w]
-    for i in range(divisions.shape[0]):
-        slot, row = divisions[i, 0], np.int64(divisions[i, 2])
-        if states[slot] != 0:
-            row += _IS_NULL if states[slot] == 1 else _NO_VALUE
-        elif divisions[i, 1] != 0 and math.isnan(doubles[slot]):
-            row += _IS_NAN
-        else:
-            key = values[slot] if divisions[i, 1] == 0 else _ordered(doubles[slot])
-            row += _FIRST_CELL + _cell(cuts, divisions[i, 3], divisions[i, 4], key)
+    for i in range(chosen.shape[0]):
+        row = chosen[i]
         for w in range(n_target_words):
             bits[w] &= rows[row, w]
         for w in range(n_target_words, rows.shape[1]):
@@ -93,27 +87,34 @@ def _fill_truth(values, states, divisions, cuts, rows, demands, references, n_ta
                 set_bit(bits, number)
 
 
-@scalar
-def _cell(cuts, start, stop, key):
-    """2 x the number of cuts[start:stop] below `key`, plus 1 where the next one equals it: halving, then a count without branches."""
-    low, high = np.int64(start), np.int64(stop)
-    while high - low > _COUNTED_MAX:
-        middle = (low + high) >> 1
-        if cuts[middle] < key:
-            low = middle + 1
-        else:
-            high = middle
-    at, hit = low, 0
-    for k in range(low, high):
-        at += np.int64(cuts[k] < key)
-        hit |= np.int64(cuts[k] == key)
-    if high < stop:
-        hit |= np.int64(cuts[high] == key)
-    return 2 * (at - start) + hit
+@kernel
+def _fill_chosen(values, states, divisions, cuts, chosen):
+    """For every divided slot the row of its cell: past FIRST_CELL, 2 x the number of cuts below the value, plus 1 where the next one equals it.
 
-
-@scalar
-def _ordered(x):
-    """A double as an int64 in the same order; see conditions.ordered."""
-    bits = np.float64(x + 0.0).view(np.int64)
-    return bits ^ ((bits >> 63) & np.int64(0x7FFFFFFFFFFFFFFF))
+    Long lists of cuts are halved until few are left; those are counted without branches.
+    """
+    doubles = values.view(np.float64)
+    for i in range(divisions.shape[0]):
+        slot, row, low, high = divisions[i, 0], np.int64(divisions[i, 2]), np.int64(divisions[i, 3]), np.int64(divisions[i, 4])
+        if states[slot] != 0:
+            chosen[i] = row + (_IS_NULL if states[slot] == 1 else _NO_VALUE)
+            continue
+        key = values[slot]
+        if divisions[i, 1] != 0:
+            if math.isnan(doubles[slot]):
+                chosen[i] = row + _IS_NAN
+                continue
+            key = np.float64(doubles[slot] + 0.0).view(np.int64)  # see conditions.ordered
+            key ^= (key >> 63) & np.int64(0x7FFFFFFFFFFFFFFF)
+        start, stop = low, high
+        while high - low > _COUNTED_MAX:
+            middle = (low + high) >> 1
+            if cuts[middle] < key:
+                low = middle + 1
+            else:
+                high = middle
+        n_below = low - start
+        for k in range(low, high):
+            n_below += np.int64(cuts[k] < key)
+        hit = start + n_below < stop and cuts[start + n_below] == key
+        chosen[i] = row + _FIRST_CELL + 2 * n_below + np.int64(hit)
