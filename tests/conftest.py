@@ -35,9 +35,9 @@ def one_signature_per_kernel() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=not JIT)
-def wrapping_integers() -> Iterator[None]:
-    """Compiled integers wrap silently; numpy's warn. The hashes want the wrapping."""
-    with np.errstate(over="ignore"):
+def silent_arithmetic() -> Iterator[None]:
+    """Compiled code wraps integers and divides by zero as IEEE says, silently; numpy's scalars warn of both."""
+    with np.errstate(all="ignore"):
         yield
 
 

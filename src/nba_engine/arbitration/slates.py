@@ -36,8 +36,8 @@ class Slate(msgspec.Struct, gc=False):
 
     @property
     def slate_probability(self) -> float:
-        """Probability of the whole slate, its end by the null action included."""
-        return math.prod(self.probability.tolist()) * self.p_end
+        """Probability of these offers in this order, each given what stood before it; that nothing came after them is `p_end`."""
+        return math.prod(self.probability.tolist())
 
 
 class SlateScratch:
