@@ -123,8 +123,9 @@ class _Reading:
         written = self._plan.catalog.definition.actions[self._plan.action[c]].value
         value = plain.evaluate(self._plan.catalog.rule(written)[0], self._variables, nullable=True) if isinstance(written, str) else written
         if not isinstance(value, int | float) or not 0 <= value < math.inf:
-            known = "unknown" if value is UNKNOWN or isinstance(value, ErrorValue) else "false"
-            yield Reason("value", "value", f"{written} is {value}; a known, finite value of at least 0 is needed", known)
+            verdict = "unknown" if value is UNKNOWN or isinstance(value, ErrorValue) else "false"
+            found = "unknown" if value is UNKNOWN else f"an error, {value.message}" if isinstance(value, ErrorValue) else value
+            yield Reason("value", "value", f"{written} is {found}; a known, finite value of at least 0 is needed", verdict)
 
     def _not_drawn(self, c: int) -> Reason:
         position = self._position[c]
