@@ -138,13 +138,16 @@ def test_pmf_of_one_slot(benchmark, kind):
 
 
 def test_draw(benchmark):
-    _, _, action_index, _, _, _, keys, _ = slate_arguments(*WORLDS["all-200-contend"])
-    benchmark(draw, np.full(N, 1 / N), action_index, keys, keys, np.uint64(1), 0, np.ones(N, np.uint8))
+    candidates = np.arange(N, dtype=np.int32)
+    keys = np.random.default_rng(2).integers(0, 2**64, (2, N), dtype=np.uint64)
+    benchmark(draw, np.full(N, 1 / N), candidates, candidates, keys, np.uint64(1), 0, np.ones(N, np.uint8))
 
 
 def test_priorities(benchmark):
-    columns = np.random.default_rng(0).random((6, N))
-    benchmark(priorities, *columns, np.ones(N, np.uint8), 0.3)
+    random = np.random.default_rng(0)
+    propensity, deviation, terms = random.random(N), random.random(N), random.random((4, N))
+    both, flags = np.empty((2, N)), np.empty((2, N), np.uint8)
+    benchmark(priorities, np.arange(N, dtype=np.int32), np.ones(N, np.uint8), propensity, deviation, terms, 0.3, -1, both, flags)
 
 
 def slate_arguments(mean, deviation):

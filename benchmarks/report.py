@@ -56,7 +56,7 @@ def _benchmarks() -> list[str]:
     for one in measured:
         if one["fullname"].split("::")[0] != file:
             file = one["fullname"].split("::")[0]
-            lines += ["" if lines else "", f"`{file}`", "", "| | median us | spread between quartiles | note |", "|---|---|---|---|"]
+            lines += ["", f"`{file}`", "", "| | median us | spread between quartiles | note |", "|---|---|---|---|"]
         stats, note = one["stats"], ", ".join(f"{key} {number:.2g}" for key, number in one["extra_info"].items())
         lines.append(f"| {one['name']} | {stats['median'] * 1e6:.2f} | {stats['iqr'] * 1e6:.2f} | {note} |")
     return lines

@@ -118,7 +118,7 @@ class Engine:
 
         Notes
         -----
-        **Cost**: see README; about 60 to 100 us at 1,000 actions and 40 facts.
+        **Cost**: as README's table says (`make bench`): rules O(actions / 64 x facts), beliefs O(actions x active features), then O(survivors).
         """
         at_us = self._moment(at)
         _check_request(subject, limit)
