@@ -150,7 +150,9 @@ class Encoder:
         for i, codes in zip(self._given[self._lists], self._list_codes, strict=True):
             start, stop = row.item_offsets[i : i + 2].tolist()
             if codes is not None and 0 in row.item_codes[start:stop].tolist():
-                texts = convert.plain(row.facts[self.columns[i].name], self.columns[i].type, self.columns[i].name)
+                texts = row.facts[self.columns[i].name]
+                if type(texts) is not list:
+                    texts = convert.plain(texts, self.columns[i].type, self.columns[i].name)
                 row.item_codes[start:stop] = [self.vocabulary.learn(self.columns[i].name, text) for text in texts]
 
     def _new_shape(self, types: tuple[type, ...]) -> _Shape:

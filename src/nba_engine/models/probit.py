@@ -80,8 +80,7 @@ class Probit:
         deltas = np.empty((2, n_active, entities.size), dtype=np.int32)
         active = index[:n_active].copy()
         beliefs = np.empty((2, n_active, entities.size))
-        _fill_receipt(active, value, entities, self._prior, self._sums, float(reward), beliefs, deltas)
-        posterior.add(self._prior, active, entities, deltas, 1, self._sums, self._packed)
+        _fill_update(active, value, entities, self._prior, float(reward), self._sums, self._packed, beliefs, deltas)
         self.version += 1
         return Receipt(active, entities, deltas)
 
@@ -234,6 +233,13 @@ def _fill_propensity_with(features, value, n_active, packed, totals, prior, path
             mean += own_mean
             variance = _variance_below(variance, own_variance, at_prior, length + more)
         mean_out[i] = _propensity(mean, variance)[0]
+
+
+@kernel
+def _fill_update(index, value, entities, prior, reward, sums, packed, beliefs, deltas):
+    """The step of one outcome, and that step taken."""
+    _fill_receipt(index, value, entities, prior, sums, reward, beliefs, deltas)
+    posterior._fill_sums(prior, index, entities, deltas, 1, sums, packed)
 
 
 @kernel
