@@ -20,15 +20,3 @@ class ProfileStore(Protocol):
     def profile(self, subject: str) -> Mapping[str, Any] | None:
         """The subject's facts, None or empty where nothing is known."""
         ...
-
-
-class Journal(Protocol):
-    """Memory that survives the process: entries in one order, and snapshots that stand for all entries before them."""
-
-    def append(self, kind: str, key: str, at_us: int, payload: bytes) -> int:
-        """Queue an entry; returns its sequence number. Not durable yet."""
-        ...
-
-    def commit(self, sequence: int) -> None:
-        """Return once every entry up to `sequence` is durable; StoreError where that cannot be had."""
-        ...

@@ -13,20 +13,6 @@ from typing import Any
 import msgspec
 
 
-@dataclass(frozen=True, slots=True)
-class Interaction:
-    """One ask: who, where, when, and what is known.
-
-    `key` names the interaction (the caller's own name, or the subject's running number); `at_us` is UTC microseconds.
-    """
-
-    subject: str
-    channel: str | None
-    at_us: int
-    key: str
-    facts: Mapping[str, Any]
-
-
 class Offer(msgspec.Struct, frozen=True, gc=False):
     """One candidate placed in a slate, with the terms that placed it.
 
