@@ -37,7 +37,7 @@ CATEGORIES_MAX = 4
 def encoded(row):
     """{column: (value, state, item codes)} as the encoded row's arrays."""
     cells = [row[c.name] for c in COLUMNS]
-    offsets = np.cumsum([0, *(len(items) for _, _, items in cells)]).astype(np.int32)
+    offsets = np.cumsum([0, *(len(items) for c, (_, _, items) in zip(COLUMNS, cells, strict=True) if c.type.kind == "list")]).astype(np.int32)
     codes = np.array([code for _, _, items in cells for code in items], dtype=np.int32)
     return np.array([v for v, _, _ in cells], dtype=np.int64), np.array([s for _, s, _ in cells], dtype=np.uint8), codes, offsets
 

@@ -77,7 +77,7 @@ def read(table: Any, state: State, name: str) -> Past:
         if offer.reason is not None and offer.reason not in definition.reasons:
             raise OutcomeError(f"row {i}: reason {offer.reason!r} is not a reason of the catalog")
         row = _encoded(offer, state)
-        offer.facts = {name: row.facts[name] for name in state.plan.encoder.given_names(row)}
+        offer.facts = state.plan.encoder.facts_of(row)
         rows.append(offer)
     return Past(name, sorted(rows, key=lambda offer: offer.at_us))
 

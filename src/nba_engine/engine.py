@@ -10,7 +10,6 @@ import os
 import threading
 import time
 from collections.abc import Mapping
-from copy import deepcopy
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from types import TracebackType
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _MICROSECOND = timedelta(microseconds=1)
-_ATOMS = frozenset({str, int, float, bool})
 _FIRST_US, _LAST_US = ((datetime(*day, tzinfo=timezone.utc) - _EPOCH) // _MICROSECOND for day in ((1, 1, 1), (9999, 12, 31)))
 
 
@@ -125,14 +123,14 @@ class Engine:
         given = self._given(subject, facts)
         state = self._memory.state
         plan, channel_index, direction = state.plan, *self._channel(channel)
-        row = plan.encoder.encode(_own(given, plan), at_us, channel, direction)
+        row = plan.encoder.encode(given, at_us, channel, direction)
         with self._lock:
             self._require_open()
             if request_id is not None and (known := self._memory.find_request(request_id)) is not None:
                 return self._same_request(known.decision, subject, channel)
             if plan is not state.plan:  # a reload came in between
                 plan, channel_index, direction = state.plan, *self._channel(channel)
-                row = plan.encoder.encode(_own(given, plan), at_us, channel, direction)
+                row = plan.encoder.encode(given, at_us, channel, direction)
             asked = state.ledger.subject(subject)
             key = interaction if interaction is not None else f"#{asked.n_decisions + 1}"
             window = f"window {at_us // plan.sticky_us}" if plan.sticky_us else key
@@ -280,12 +278,12 @@ class Engine:
         """Names that came as facts and that the catalog does not declare; each once."""
         return frozenset(self._memory.state.plan.encoder.unknown_names)
 
-    def _given(self, subject: str, facts: Mapping[str, Any] | None) -> dict[str, Any]:
-        """The profile's facts under the call's, in a mapping of our own: the caller may go on using its own."""
+    def _given(self, subject: str, facts: Mapping[str, Any] | None) -> Mapping[str, Any]:
+        """The profile's facts under the call's."""
         if facts is not None and not isinstance(facts, Mapping):
             raise RequestError(f"facts is a {type(facts).__name__}; give a mapping of names to values", "facts")
         profile = None if self._profile is None else self._profile(subject)
-        return {**profile, **(facts or {})} if profile else dict(facts or {})
+        return {**profile, **(facts or {})} if profile else facts or {}
 
     def _channel(self, channel: str | None) -> tuple[int, str | None]:
         plan = self._memory.state.plan
@@ -341,16 +339,3 @@ def _check_request(subject: str, limit: int) -> None:
         raise RequestError(f"subject is {subject!r} of type {type(subject).__name__}; give a text", "subject")
     if isinstance(limit, bool) or not isinstance(limit, int) or limit < 0:
         raise RequestError(f"limit is {limit!r}; give the largest number of offers, 0 or more", "limit")
-
-
-def _own(given: dict[str, Any], plan: Plan) -> dict[str, Any]:
-    """The facts, with copies of all that the caller could still change: a decision is read again when it is explained and learned from."""
-    for name in plan.containers:
-        value = given.get(name)
-        if value is not None:
-            given[name] = _copied(value)
-    return given
-
-
-def _copied(value: Any) -> Any:
-    return value[:] if type(value) is list and _ATOMS.issuperset(map(type, value)) else deepcopy(value)

@@ -255,7 +255,7 @@ def _in_this_plan(state: State, kept: Kept, position: int) -> tuple[Row, int] | 
         return None
     channel = _channel(state, kept.decision.channel)
     try:
-        row = plan.encoder.encode(judgement.row.facts, judgement.at_us, kept.decision.channel, None if channel is None else channel.direction)
+        row = plan.encoder.encode(kept.plan.encoder.facts_of(judgement.row), judgement.at_us, kept.decision.channel, None if channel is None else channel.direction)
     except FactsError:
         # The new catalog declares a fact otherwise than the one this decision was made under: nothing can be learned across that.
         return None

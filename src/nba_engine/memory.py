@@ -90,7 +90,7 @@ class Memory:
         if self._journal is None:
             return
         decision, judgement = kept.decision, kept.judgement
-        facts = {name: judgement.row.facts[name] for name in kept.plan.encoder.given_names(judgement.row)}
+        facts = kept.plan.encoder.facts_of(judgement.row)
         try:
             payload = entries.pack_decision(decision, judgement.at_us, limit, facts, judgement.history.tobytes())
         except StoreError:  # values of other libraries, which the encoder takes and the codec does not

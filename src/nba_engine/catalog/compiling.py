@@ -102,7 +102,6 @@ def compile_plan(catalog: Catalog, vocabulary: Vocabulary, names: Names, entitie
         control_groups=_control_groups(definition),
         paths=_paths(candidates, entities),
         candidate_of={(c.action.id, c.treatment.id if c.treatment else None): i for i, c in enumerate(candidates)},
-        containers=tuple(fact.name for fact in catalog.facts if fact.type.kind in ("list", "map", "struct", "dyn")),
     )
 
 

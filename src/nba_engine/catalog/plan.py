@@ -67,7 +67,7 @@ class Plan:
     the words also as `stage_words`; funnel_names: what a funnel counts, in order; channel_masks uint64[n_channels + 1, w]: candidates that may be
     offered there, the last row for any channel, and how many actions that are (`n_available`); windows int64[k, 3]: candidate, first and last
     microsecond valid;
-    paths int32[n, 5]: entity per level, in the engine's numbering of entities; containers: facts whose values hold others, such as lists.
+    paths int32[n, 5]: entity per level, in the engine's numbering of entities.
     """
 
     catalog: Catalog
@@ -105,7 +105,6 @@ class Plan:
     control_groups: tuple[ControlGroup, ...]
     paths: Ints
     candidate_of: dict[tuple[str, str | None], int]
-    containers: tuple[str, ...]
 
     @property
     def n_candidates(self) -> int:

@@ -101,28 +101,7 @@ class Contacts:
 
         `offer_key` and `interaction_key` are 64-bit keys (`numerics.random.key_of`), the first one unique per subject.
         """
-        history = self._histories.get(subject)
-        if history is None:
-            history = self._histories[subject] = History()
-        shown, _ = self._find(history, offer_key)
-        if shown >= 0:
-            history.events["at"][shown] = min(at_us, int(history.events["at"][shown]))
-            return
-        number = self.names.number
-        self._append(
-            history,
-            (
-                at_us,
-                offer_key,
-                interaction_key & _KEY_MASK,
-                number("action", action),
-                number("treatment", treatment_text(action, treatment)),
-                PRESENTED_NUMBER,
-                -1,
-                -1 if channel is None else number("channel", channel),
-                -1 if direction is None else DIRECTIONS.index(direction),
-            ),
-        )
+        self._shown(subject, offer_key, interaction_key, action, treatment, channel, direction, at_us)
 
     def answer(
         self,
@@ -141,24 +120,11 @@ class Contacts:
         """The offer's current answer, in place of any earlier one; it implies that the offer was presented by then."""
         if label == PRESENTED:
             raise ValueError(f"{PRESENTED!r} is an exposure, not an answer; call present")
-        self.present(
-            subject,
-            offer_key,
-            interaction_key=interaction_key,
-            action=action,
-            treatment=treatment,
-            channel=channel,
-            direction=direction,
-            at_us=at_us,
-        )
-        history = self._histories[subject]
-        shown, answered = self._find(history, offer_key)
+        history, event, answered = self._shown(subject, offer_key, interaction_key, action, treatment, channel, direction, at_us)
         if answered >= 0:
             history.keep(np.arange(history.n_events) != answered)
-        event = list(history.events[shown if answered < 0 or shown < answered else shown - 1].item())
-        event[0], event[5] = at_us, self.names.number("label", label)
-        event[6] = -1 if reason is None else self.names.number("reason", reason)
-        self._append(history, tuple(event))
+        number = self.names.number
+        self._append(history, (at_us, *event[1:5], number("label", label), -1 if reason is None else number("reason", reason), *event[7:]))
 
     def withdraw(self, subject: str, offer_key: int) -> None:
         """The offer's answer is taken back: it is presented and unanswered again."""
@@ -196,6 +162,22 @@ class Contacts:
             history = self._histories[subject] = History(max(_FIRST_CAPACITY, 1 << (len(rows) - 1).bit_length()))
             history.events[: len(rows)] = rows
             history.n_events = len(rows)
+
+    def _shown(self, subject: str, offer_key: int, interaction_key: int, action: str, treatment: str | None, channel: str | None,
+               direction: Direction | None, at_us: int) -> tuple[History, tuple[int, ...], int]:
+        """See to the offer's presentation; returns the history, that event, and the row of the offer's answer or -1."""
+        history = self._histories.get(subject)
+        if history is None:
+            history = self._histories[subject] = History()
+        shown, answered = self._find(history, offer_key)
+        if shown >= 0:
+            history.events["at"][shown] = min(at_us, int(history.events["at"][shown]))
+            return history, history.events[shown].item(), answered
+        number = self.names.number
+        event = (at_us, offer_key, interaction_key & _KEY_MASK, number("action", action), number("treatment", treatment_text(action, treatment)),
+                 PRESENTED_NUMBER, -1, -1 if channel is None else number("channel", channel), -1 if direction is None else DIRECTIONS.index(direction))
+        self._append(history, event)
+        return history, event, answered
 
     @staticmethod
     def _find(history: History, offer_key: int) -> tuple[int, int]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from datetime import datetime, timedelta, timezone
 from itertools import compress, repeat
 from operator import is_not, itemgetter
@@ -37,18 +38,20 @@ _PLAIN = {"int": (int, 0), "double": (float, 0.0), "bool": (bool, False), "strin
 
 
 class Row(msgspec.Struct, gc=False):
-    """One encoded interaction. `facts` are the facts as they came, with structs flattened; they are not copied.
+    """One encoded interaction; nothing of it can be changed by the caller.
 
     values int64[n_columns]: int as it is, double as its bits, bool 0 or 1, timestamp and duration in microseconds, string as its code, list and
-    map as their length. states uint8[n_columns]: VALUE, NULL or MISSING. item_codes int32[n_items]: the texts of all lists of strings, column
-    `c` owning `item_offsets[c]:item_offsets[c + 1]` (int32[n_columns + 1]).
+    map as their length. states uint8[n_columns]: VALUE, NULL or MISSING, shared with other rows and never written. item_codes int32[n_items]:
+    the texts of all lists of strings, list `l` (lists stand last among the columns) owning `item_offsets[l]:item_offsets[l + 1]`
+    (int32[n_lists + 1]). `given`: the plain value of every column but the built-in ones, a default where there is none; `null_structs`: names.
     """
 
     values: npt.NDArray[np.int64]
     states: npt.NDArray[np.uint8]
     item_codes: npt.NDArray[np.int32]
     item_offsets: npt.NDArray[np.int32]
-    facts: Mapping[str, Any]
+    given: Sequence[Any]
+    null_structs: Sequence[str] = ()
 
 
 class _Shape(NamedTuple):
@@ -70,15 +73,18 @@ class Encoder:
         self._known = {c.name for c in self.columns} | {fact.name for fact in facts}
         self._given = [i for i, c in enumerate(self.columns) if c.fact not in BUILT_IN_FACTS]
         self._names = [self.columns[i].name for i in self._given]
-        self._types = tuple(_PLAIN[self.columns[i].kind][0] for i in self._given)
+        self._types = tuple(_expected(self.columns[i]) for i in self._given)
         self._defaults = [_PLAIN[self.columns[i].kind][1] for i in self._given]
         self._shapes: dict[tuple[type, ...], _Shape] = {}
+        self._shapes_without_channel: dict[tuple[type, ...], _Shape] = {}
         self._look_up = itemgetter(*self._names) if len(self._names) > 1 else None
         kinds = [self.columns[i].kind for i in self._given]
         bounds = [sum(kind in KINDS[:k] for kind in kinds) for k in range(len(KINDS) + 1)]
+        self._first_list = bounds[KINDS.index("list")]
         self._numbers = slice(0, bounds[KINDS.index("string")])
         self._strings, self._times, self._durations, self._others, self._lists = (
             slice(bounds[KINDS.index(kind)], bounds[KINDS.index(kind) + 1]) for kind in ("string", "timestamp", "duration", "other", "list"))
+        self._string_columns = self._given[self._strings]
         self._string_codes = [vocabulary.codes(name) for name in self._names[self._strings]]
         self._list_codes = [vocabulary.codes(self.columns[i].name) if self.columns[i].has_vocabulary else None for i in self._given[self._lists]]
         self._channel_codes, self._direction_codes = vocabulary.codes("channel"), vocabulary.codes("direction")
@@ -94,15 +100,13 @@ class Encoder:
         except KeyError:
             found = [facts.get(name, _ABSENT) for name in self._names]
         types = tuple(map(type, found))
-        shape = self._shapes.get(types) or self._new_shape(types)
-        states = shape.states.copy()
+        shape = (self._shapes if channel is not None else self._shapes_without_channel).get(types) or self._new_shape(types, channel is None)
         if shape.odd:
             found = self._mended(found, shape.odd)
         if len(facts) > shape.n_given and len(self.unknown_names) < UNKNOWN_NAMES_MAX:
             self.unknown_names.update(str(name) for name in facts if name not in self._known)
-        if channel is None:
-            states[self._built_in["channel"]] = states[self._built_in["direction"]] = MISSING
-        items, ends, lengths = self._items(found[self._lists])
+        lists = [*map(list, found[self._lists])]  # the caller may go on using its own
+        ends, items = self._items(lists)
         values = np.empty(len(self.columns), np.int64)
         try:
             self._layout.pack_into(
@@ -111,59 +115,63 @@ class Encoder:
                 self._channel_codes.get(channel, 0), self._direction_codes.get(direction, 0),
                 *[(d := v - _EPOCH).days * 86_400_000_000 + d.seconds * 1_000_000 + d.microseconds for v in found[self._times]], now_us,
                 *[d.days * 86_400_000_000 + d.seconds * 1_000_000 + d.microseconds for d in found[self._durations]],
-                *[len(v) if isinstance(v, Mapping) else 0 for v in found[self._others]], *lengths)
+                *[len(v) if isinstance(v, Mapping) else 0 for v in found[self._others]], *map(len, lists))
         except (struct.error, TypeError):
             raise self._unencodable(found) from None
-        offsets = np.zeros(len(self.columns) + 1, np.int32)
-        if ends:
-            offsets[-len(ends):] = ends
-        return Row(values, states, np.array(items, np.int32), offsets, facts)
+        coded = np.array(ends + items, np.int32)
+        n = len(ends)
+        null_structs = [f.name for f in self._structs if facts.get(f.name, _ABSENT) is None] if self._structs else ()
+        return Row(values, shape.states, coded[n:], coded[:n], (*found[:self._first_list], *lists), null_structs)
 
-    def given_names(self, row: Row) -> list[str]:
-        """The declared names among the facts of `row`."""
-        return [name for name in row.facts if name in self._known]
+    def facts_of(self, row: Row) -> dict[str, Any]:
+        """The declared facts as they were given, structs flattened."""
+        states = row.states.tolist()
+        facts = {name: None if states[i] == NULL else value
+                 for name, i, value in zip(self._names, self._given, row.given, strict=True) if states[i] != MISSING}
+        return {**facts, **dict.fromkeys(row.null_structs)} if row.null_structs else facts
 
     def variables(self, row: Row) -> dict[str, Any]:
         """The facts of `row` as the plain evaluator reads them: null as None, a missing fact absent, structs nested, times aware."""
         found: dict[str, Any] = {}
-        for column in self.columns:
-            value = row.facts.get(column.name, _ABSENT)
-            if column.fact in BUILT_IN_FACTS or value is _ABSENT:
+        facts = self.facts_of(row)
+        for i in self._given:
+            column = self.columns[i]
+            value = facts.get(column.name, _ABSENT)
+            if value is _ABSENT:
                 continue
             *path, last = column.name.split(".")
             place = found
             for part in path:
                 place = place.setdefault(part, {})
             place[last] = None if value is None else convert.plain(value, column.type, column.name)
-        for struct_fact in self._structs:
-            if row.facts.get(struct_fact.name, _ABSENT) is None:
-                found[struct_fact.name] = None
-        return found
+        return {**found, **dict.fromkeys(row.null_structs)}
 
     def learn_texts(self, row: Row) -> None:
         """Give codes to the texts of `row` that have none yet, in the vocabulary and in the row itself."""
-        for i in self._given[self._strings]:
-            if row.values[i] == 0 and row.states[i] == VALUE:
-                row.values[i] = self.vocabulary.learn(self.columns[i].name, row.facts[self.columns[i].name])
+        for i, code, text in zip(self._string_columns, row.values[self._string_columns].tolist(), row.given[self._strings], strict=True):
+            if code == 0 and row.states[i] == VALUE:
+                row.values[i] = self.vocabulary.learn(self.columns[i].name, text)
         if 0 not in row.item_codes.tolist():
             return
-        for i, codes in zip(self._given[self._lists], self._list_codes, strict=True):
-            start, stop = row.item_offsets[i : i + 2].tolist()
+        start = 0
+        for i, codes, texts, stop in zip(self._given[self._lists], self._list_codes, row.given[self._lists], row.item_offsets[1:].tolist(),
+                                         strict=True):
             if codes is not None and 0 in row.item_codes[start:stop].tolist():
-                texts = row.facts[self.columns[i].name]
-                if type(texts) is not list:
-                    texts = convert.plain(texts, self.columns[i].type, self.columns[i].name)
                 row.item_codes[start:stop] = [self.vocabulary.learn(self.columns[i].name, text) for text in texts]
+            start = stop
 
-    def _new_shape(self, types: tuple[type, ...]) -> _Shape:
+    def _new_shape(self, types: tuple[type, ...], without_channel: bool) -> _Shape:
         """Work out what rows of these types need; remembered, since customers differ in few ways."""
         states = np.zeros(len(self.columns), np.uint8)
         for i, type_ in zip(self._given, types, strict=True):
             states[i] = NULL if type_ is NoneType else MISSING if type_ is _AbsentType else VALUE
+        if without_channel:
+            states[self._built_in["channel"]] = states[self._built_in["direction"]] = MISSING
         odd = tuple(compress(range(len(types)), map(is_not, types, self._types)))
         shape = _Shape(states, odd, sum(type_ is not _AbsentType for type_ in types))
-        if len(self._shapes) < SHAPES_MAX:
-            self._shapes[types] = shape
+        shapes = self._shapes_without_channel if without_channel else self._shapes
+        if len(shapes) < SHAPES_MAX:
+            shapes[types] = shape
         return shape
 
     def _mended(self, found: Sequence[Any], odd: Sequence[int]) -> list[Any]:
@@ -176,19 +184,26 @@ class Encoder:
             else:
                 column = self.columns[self._given[i]]
                 mended[i] = convert.plain(value, column.type, column.name)
+                if self._types[i] is object:
+                    mended[i] = deepcopy(mended[i])
         return mended
 
-    def _items(self, lists: Sequence[list[Any]]) -> tuple[list[int], list[int], list[int]]:
-        """Of the list facts: the codes of all texts, where each list ends among them, and the lengths."""
+    def _items(self, lists: Sequence[list[Any]]) -> tuple[list[int], list[int]]:
+        """Of the list facts: where each begins among the texts of all (and where the last ends), and the codes of those texts."""
         items: list[int] = []
-        ends: list[int] = []
+        offsets = [0]
         for codes, found in zip(self._list_codes, lists, strict=True):
             if codes is not None:
-                if not set(map(type, found)) <= _TEXT:
-                    found = self._checked(found, codes)
-                items += map(codes.get, found, repeat(0))
-            ends.append(len(items))
-        return items, ends, list(map(len, lists))
+                try:
+                    own = [*map(codes.get, found, repeat(0))]
+                except TypeError:  # not hashable, so no text
+                    own = [0]
+                if 0 in own and not set(map(type, found)) <= _TEXT:
+                    found[:] = self._checked(found, codes)
+                    own = [*map(codes.get, found, repeat(0))]
+                items += own
+            offsets.append(len(items))
+        return offsets, items
 
     def _checked(self, texts: list[Any], codes: dict[str, int]) -> list[str]:
         """Raises FactsError where one of the texts is none."""
@@ -210,3 +225,10 @@ class Encoder:
             if isinstance(value, int) and not -(2**63) <= value < 2**63:
                 return FactsError(f"fact {column.name!r}: {value} does not fit into 64 bits; give a value from -2**63 to 2**63 - 1", column.name)
         return FactsError("a fact cannot be encoded; give values of the declared types", "")
+
+
+def _expected(column: Column) -> type:
+    """The type that needs no second look: none where values can hold others that the caller could still change."""
+    if column.kind == "list" and column.type.parameters[0].kind in ("list", "map", "struct", "dyn"):
+        return object
+    return _PLAIN[column.kind][0]

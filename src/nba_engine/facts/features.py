@@ -36,7 +36,7 @@ HAT_SCALE = 0.45
 _BOOL, _TEXT, _TEXTS, _INT, _DOUBLE, _AGE, _CYCLE = range(7)
 _NULL, _MISSING = 1, 2
 _KIND, _COLUMN, _FIRST, _SIZE, _NUMBER = range(5)
-"""Fields of a block, int32[5]: its kind, its column, its first feature, its features before null and missing, its row in the scaling."""
+"""Fields of a block, int32[5]: its kind, column, first feature, features before null and missing, its row in the scaling or number as a list."""
 
 _SCALARS = {"bool": _BOOL, "string": _TEXT, "int": _INT, "double": _DOUBLE, "duration": _INT, "list": _INT, "map": _INT,
             "timestamp": _AGE}  # fmt: skip
@@ -63,16 +63,18 @@ class Features:
         names = [("bias", "")]
         blocks: list[tuple[int, int, int, int, int]] = []
         self.active_max = 2
-        n_numbers = 0
+        n_numbers = n_lists = 0
         for i, column in enumerate(columns):
             for kind in _kinds_of(column):
                 bins = _bins_of(kind, categories_max)
                 absent = 0 if kind == _CYCLE else 2
                 is_number = kind in (_INT, _DOUBLE, _AGE)
-                blocks.append((kind, i, len(names), len(bins) - absent, n_numbers if is_number else -1))
+                number = n_numbers if is_number else n_lists if kind == _TEXTS else -1
+                blocks.append((kind, i, len(names), len(bins) - absent, number))
                 names += [(column.name, bin_) for bin_ in bins]
                 n_numbers += is_number
                 self.active_max += _active_of(kind, categories_max)
+            n_lists += column.type.kind == "list"
         self._blocks = np.array(blocks, dtype=np.int32).reshape(-1, 5)
         self._first_rank = len(names)
         self.names = names + [("rank", str(rank)) for rank in range(2, RANK_MAX + 1)]
@@ -104,7 +106,7 @@ class Features:
     ) -> int:
         """Write the active features of one row, bias first and rank (from 2 on; 10 and later alike) last; return how many.
 
-        `values` int64[n_columns], `states` uint8[n_columns], `item_codes` int32[n_items], `item_offsets` int32[n_columns + 1] as in
+        `values` int64[n_columns], `states` uint8[n_columns], `item_codes` int32[n_items], `item_offsets` int32[n_lists + 1] as in
         the encoded row; `index_out` int32 and `value_out` float64 hold at least `active_max`. Changes nothing else.
         """
         n_active = _fill_features(values, states, item_codes, item_offsets, self._blocks, self._scaling, index_out, value_out, self._now)
@@ -136,7 +138,7 @@ class Features:
     @property
     def number_names(self) -> list[str]:
         """The column behind each row of the scaling, so that it can be carried to another catalog version by name."""
-        return [self.names[first][0] for _, _, first, _, number in self._blocks.tolist() if number >= 0]
+        return [self.names[first][0] for kind, _, first, _, number in self._blocks.tolist() if number >= 0 and kind != _TEXTS]
 
 
 def _kinds_of(column: Column) -> tuple[int, ...]:
@@ -192,7 +194,7 @@ def _fill_features(values, states, item_codes, item_offsets, blocks, scaling, in
             n = _append(first + _category(values[column], size), 1.0, index_out, value_out, n)
         else:
             start = n
-            for i in range(item_offsets[column], item_offsets[column + 1]):
+            for i in range(item_offsets[block[_NUMBER]], item_offsets[block[_NUMBER] + 1]):
                 feature = first + _category(item_codes[i], size)
                 if not _holds(index_out, start, n, feature):
                     n = _append(feature, 1.0, index_out, value_out, n)
@@ -203,7 +205,7 @@ def _fill_features(values, states, item_codes, item_offsets, blocks, scaling, in
 def _fill_numbers(values, states, blocks, numbers, now):
     for b in range(blocks.shape[0]):
         kind, column, number = blocks[b, _KIND], blocks[b, _COLUMN], blocks[b, _NUMBER]
-        if number >= 0:
+        if number >= 0 and kind != _TEXTS:
             numbers[number] = _number(values, column, kind, now) if states[column] == 0 else math.nan
 
 

@@ -43,7 +43,7 @@ def _fill_slots(program, row_values, row_states, item_codes, item_offsets, value
         op, to, a, b, c = program[i, 0], program[i, 1], program[i, 2], program[i, 3], program[i, 4]
         if op == _MEMBER:
             states[to], values[to] = _VALUE if states[a] == _VALUE else _NONE, 0
-            for k in range(item_offsets[a], item_offsets[a + 1]):
+            for k in range(item_offsets[c], item_offsets[c + 1]):
                 values[to] |= np.int64(item_codes[k] == b)
         elif op >= _AND:
             _combine_states(op, to, a, b, c, values, states)

@@ -51,6 +51,8 @@ class Slots:
         self.types: list[Type | None] = [None] * n_columns
         for position, type_ in columns.values():
             self.types[position] = type_
+        lists = sorted(position for position, type_ in columns.values() if type_.kind == "list")
+        self._list_at = {position: number for number, position in enumerate(lists)}
         self.constants: dict[int, int] = {}
         self.hosts: list[Host] = []
         self.instructions: list[tuple[int, int, int, int, int]] = []
@@ -89,7 +91,7 @@ class Slots:
 
     def member(self, column: int, name: str, text: str) -> int:
         """The slot that says whether the list of strings in `column` holds `text`."""
-        return self._instruction("member", BOOL, column, self._code_of(name, text))
+        return self._instruction("member", BOOL, column, self._code_of(name, text), self._list_at[column])
 
     def null_test(self, column: int, *, given: bool) -> int:
         """The slot of `has(fact)` (`given`) or of `fact == null`."""
