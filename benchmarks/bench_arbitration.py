@@ -145,9 +145,9 @@ def test_draw(benchmark):
 
 def test_priorities(benchmark):
     random = np.random.default_rng(0)
-    propensity, deviation, terms = random.random(N), random.random(N), random.random((4, N))
-    both, flags = np.empty((2, N)), np.empty((2, N), np.uint8)
-    benchmark(priorities, np.arange(N, dtype=np.int32), np.ones(N, np.uint8), propensity, deviation, terms, 0.3, -1, both, flags)
+    propensity, deviation, terms = random.random(N), random.random(N), random.random((N, 4))
+    found = np.empty(N), np.empty(N), np.empty(N, np.uint8), np.empty(N, np.uint8)
+    benchmark(priorities, np.array([0, N]), np.arange(N, dtype=np.int32), np.ones(N, np.uint8), propensity, deviation, terms, 0.3, -1, *found)
 
 
 def slate_arguments(mean, deviation):

@@ -48,7 +48,13 @@ def test_score_200_of_1000(benchmark, model, n_rows):
     candidates = np.sort(np.random.default_rng(1).choice(N_ACTIONS, N_SURVIVORS, replace=False)).astype(np.int32)
     mean, deviation = np.zeros(N_SURVIVORS), np.zeros(N_SURVIVORS)
     stream = itertools.cycle(rows(n_rows))
-    benchmark(lambda: model.score(*next(stream), N_ACTIVE, candidates, mean, deviation))
+    scratch, n_active, offsets = model.scratch(1), np.array([N_ACTIVE]), np.array([0, N_SURVIVORS])
+
+    def score():
+        index, value = next(stream)
+        model.score(scratch, index[None], value[None], n_active, offsets, candidates, mean, deviation)
+
+    benchmark(score)
 
 
 @pytest.mark.parametrize("n_rows", [1, 64], ids=["hot", "mixed"])
@@ -94,11 +100,11 @@ def test_features_of_48_facts(benchmark):
     features = Features(columns())
     n = len(columns())
     values = np.random.default_rng(0).integers(0, 2, n)
-    states, no_codes, offsets = np.zeros(n, dtype=np.uint8), np.zeros(0, dtype=np.int32), np.zeros(n + 1, dtype=np.int32)
-    index, value = np.zeros(features.active_max, dtype=np.int32), np.zeros(features.active_max)
+    states, no_codes, offsets = np.zeros(n, dtype=np.uint8), np.zeros(0, dtype=np.int32), np.zeros((1, 1), dtype=np.int32)
+    index, value, n_active = np.zeros((1, features.active_max), dtype=np.int32), np.zeros((1, features.active_max)), np.zeros(1, dtype=np.int64)
     for i in range(5):
         features.observe(values + i, states)
-    benchmark(lambda: features.fill(values, states, no_codes, offsets, 1, index, value))
+    benchmark(lambda: features.fill(values[None], states[None], no_codes, offsets, index, value, n_active))
 
 
 def test_observe_48_facts(benchmark):

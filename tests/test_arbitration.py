@@ -51,10 +51,11 @@ def priority_of(columns, explores, scale, null_position=-1):
     """Priorities, deviations and flags of competitors that are every second of all candidates."""
     m = len(explores)
     candidates = np.arange(0, 2 * m, 2, dtype=np.int32)
-    both, flags = np.zeros((2, m)), np.zeros((2, m), np.uint8)
-    terms = np.ascontiguousarray(columns[2:])
-    priorities(candidates, np.repeat(explores, 2), columns[0].copy(), columns[1].copy(), terms, scale, null_position, both, flags)
-    return both[0].tolist(), both[1].tolist(), flags.tolist()
+    mean, deviation, open_, remains = np.zeros(m), np.zeros(m), np.zeros(m, np.uint8), np.zeros(m, np.uint8)
+    terms = np.ascontiguousarray(columns[2:].T)
+    priorities(np.array([0, m]), candidates, np.repeat(explores, 2), columns[0].copy(), columns[1].copy(), terms, scale, 2 * null_position,
+               mean, deviation, open_, remains)
+    return mean.tolist(), deviation.tolist(), [open_.tolist(), remains.tolist()]
 
 
 def test_priority_by_hand():
@@ -108,16 +109,16 @@ def test_slate_twin(kind, batch, noise_key, limit):
         offers, p_end = naive.slate(
             kind, priority, deviation, action_index, explores, null_position, noise_key, action_keys, candidate_keys, limit, **options_of(law)
         )
-        assert slate.chosen.tolist() == [i for i, _ in offers]
-        assert slate.probability.tolist() == pytest.approx([p for _, p in offers], abs=1e-12)
+        assert slate.chosen == [i for i, _ in offers]
+        assert slate.probability == pytest.approx([p for _, p in offers], abs=1e-12)
         assert slate.ended_by_null == (p_end is not None) and slate.p_end == pytest.approx(1.0 if p_end is None else p_end)
-    actions = action_index[slate.chosen].tolist()
-    assert len(set(actions)) == len(actions) and null_position not in slate.chosen.tolist()
-    assert np.all(slate.probability > 0) and np.all(slate.probability <= 1 + 1e-12)
+    actions = action_index[np.array(slate.chosen, int)].tolist()
+    assert len(set(actions)) == len(actions) and null_position not in slate.chosen
+    assert all(0 < p <= 1 + 1e-12 for p in slate.probability)
     if limit > 0:
         assert slate.first_pmf.tolist() == pmf(law, priority, deviation, explores, null_position).tolist()
     if null_position >= 0 and kind != "control":
-        assert np.all(priority[slate.chosen] >= 0)
+        assert np.all(priority[np.array(slate.chosen, int)] >= 0)
     elif limit >= np.unique(action_index).size and kind in ("thompson", "greedy", "control"):
         assert len(actions) == np.unique(action_index).size - (null_position >= 0)
 
@@ -146,7 +147,7 @@ def test_null_action_ends_the_slate_and_its_probability_counts():
     priority, explores = np.array([5.0, -1.0, 0.0]), np.zeros(3, np.uint8)
     index, keys = np.arange(3, dtype=np.int32), np.arange(3, dtype=np.uint64)
     slate = fill_slate(Exploration(KIND_CODES["greedy"]), priority, np.zeros(3), index, explores, 2, 1, keys, keys, 3)
-    assert (slate.chosen.tolist(), slate.ended_by_null, slate.p_end, slate.slate_probability) == ([0], True, 1.0, 1.0)
+    assert (slate.chosen, slate.ended_by_null, slate.p_end, slate.slate_probability) == ([0], True, 1.0, 1.0)
 
 
 def law_and_world(kind):
@@ -170,7 +171,7 @@ def test_drawn_frequency_matches_logged_probability(kind):
     second_pmf = {}
     for key in range(n_draws):
         slate = fill_slate(law, priority, deviation, action_index, explores, 8, naive.combine(key, 7), action_keys, candidate_keys, 2)
-        i = int(slate.chosen[0]) if slate.chosen.size else 8
+        i = int(slate.chosen[0]) if slate.chosen else 8
         first[i] += 1
         if i == 8:
             continue
@@ -179,9 +180,9 @@ def test_drawn_frequency_matches_logged_probability(kind):
             second_pmf[i] = np.zeros(n)
             second_pmf[i][left] = pmf(law, priority[left], deviation[left], explores[left], int(left[:8].sum()))
         expected_second += second_pmf[i]
-        j = int(slate.chosen[1]) if slate.chosen.size > 1 else 8
+        j = int(slate.chosen[1]) if len(slate.chosen) > 1 else 8
         second[j] += 1
-        logged = slate.probability[1] if slate.chosen.size > 1 else slate.p_end
+        logged = slate.probability[1] if len(slate.chosen) > 1 else slate.p_end
         assert slate.probability[0] == p_first[i] and logged == pytest.approx(second_pmf[i][j], abs=0.01)
     for seen, expected in ((first, n_draws * p_first), (second, expected_second)):
         assert np.all(seen[expected == 0] == 0)
@@ -208,7 +209,7 @@ def test_noise_belongs_to_the_action():
             np.append(np.uint64(98), candidate_keys),
             4,
         )
-        assert (b.chosen - 1).tolist() == a.chosen.tolist() and b.probability.tolist() == pytest.approx(a.probability.tolist())
+        assert [i - 1 for i in b.chosen] == a.chosen and b.probability == pytest.approx(a.probability)
 
 
 def test_thousand_slots_over_two_hundred_candidates_take_each_once():
@@ -217,5 +218,5 @@ def test_thousand_slots_over_two_hundred_candidates_take_each_once():
     slate = fill_slate(
         Exploration(), r.normal(size=200), r.uniform(0.5, 1.5, 200), np.arange(200, dtype=np.int32), np.ones(200, np.uint8), -1, 5, keys, keys, 1000
     )
-    assert sorted(slate.chosen.tolist()) == list(range(200))
+    assert sorted(slate.chosen) == list(range(200))
     assert slate.probability[-1] == pytest.approx(1.0)

@@ -20,7 +20,9 @@ def learned(outcomes, paths=PATHS):
     for candidate, reward in outcomes:
         model.update(*NOTHING, candidate, reward)
     mean, deviation = np.zeros(len(paths)), np.zeros(len(paths))
-    model.score(*NOTHING, np.arange(len(paths), dtype=np.int32), mean, deviation)
+    index, value, n_active = NOTHING
+    model.score(model.scratch(1), index[None], value[None], np.array([n_active]), np.array([0, len(paths)]), np.arange(len(paths), dtype=np.int32), mean,
+                deviation)
     return model, mean, deviation
 
 

@@ -6,7 +6,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nba_engine.decision import N_TERMS, _fill_eligible, _fill_terms
+from nba_engine.arbitration.priority import N_TERMS
+from nba_engine.decision import _fill_eligible, _fill_terms
 from nba_engine.numerics.bitset import n_words, pack, unpack
 from tests.naive import decision as naive
 
@@ -32,26 +33,27 @@ def words_of(members: set[int], n: int) -> np.ndarray:
 def test_stages_and_values_equal_their_twin(world):
     action, tiers, available, windows, at, values = world
     n, w = len(action), n_words(len(action))
-    bits, counts = np.zeros(w, np.uint64), np.zeros(len(tiers) + 3, np.int64)
+    bits, counts = np.zeros((1, w), np.uint64), np.zeros((1, len(tiers) + 3), np.int64)
     truth = np.concatenate([words_of(tier, n) for tier in tiers]) if tiers else np.zeros(0, np.uint64)
     stage_words = np.arange(len(tiers), dtype=np.int64) * w
     index = np.array(action, np.int32)
-    _fill_eligible(truth, stage_words, words_of(available, n), naive.n_actions(available, action), np.array(windows, np.int64).reshape(-1, 3), at,
-                   index, bits, counts)
+    _fill_eligible(1, truth[None], stage_words, words_of(available, n)[None], np.array([naive.n_actions(available, action)]),
+                   np.array(windows, np.int64).reshape(-1, 3), np.array([at]), np.zeros(1, np.int64), index, bits, counts)
     left, expected = naive.eligible(tiers, available, windows, at, action)
-    assert set(np.flatnonzero(unpack(bits, n)).tolist()) == left
-    assert counts[: len(expected)].tolist() == expected
+    assert set(np.flatnonzero(unpack(bits[0], n)).tolist()) == left
+    assert counts[0, : len(expected)].tolist() == expected
 
     # Every second candidate's value is a constant, the others' stands in a slot of its own.
     numbers, slots = np.zeros((n, 3)), np.full((n, 2), (-1, 0), np.int32)
-    slot_values, slot_states = np.zeros(n), np.zeros(n, np.uint8)
+    slot_values, slot_states = np.zeros((1, n)), np.zeros((1, n), np.uint8)
     for i, value in enumerate(values):
         numbers[i] = float("nan") if value is None else value, 1.0 + i, 2.0 * i
         if i % 2:
-            slots[i], slot_values[i], slot_states[i] = (i, 1), value or 0.0, value is None
-    survivors, terms = np.zeros(n, np.int32), np.zeros((N_TERMS, n))
-    m = _fill_terms(bits, slot_values.view(np.int64), slot_states, numbers, slots, index, survivors, terms, counts)
+            slots[i], slot_values[0, i], slot_states[0, i] = (i, 1), value or 0.0, value is None
+    survivors, terms, offsets = np.zeros(n, np.int32), np.zeros((n, N_TERMS)), np.zeros(2, np.int64)
+    _fill_terms(1, bits, slot_values.view(np.int64), slot_states, numbers, slots, index, offsets, survivors, terms, counts)
+    m = offsets[1]
     kept = naive.valued(left, values)
     assert survivors[:m].tolist() == kept
-    assert terms[:, :m].T.tolist() == [[values[c], 1.0, 1.0 + c, 2.0 * c] for c in kept]
-    assert counts[-2:].tolist() == [naive.n_actions(left, action), naive.n_actions(set(kept), action)]
+    assert terms[:m].tolist() == [[values[c], 1.0, 1.0 + c, 2.0 * c] for c in kept]
+    assert counts[0, -2:].tolist() == [naive.n_actions(left, action), naive.n_actions(set(kept), action)]

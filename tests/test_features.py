@@ -39,13 +39,26 @@ def encoded(row):
     cells = [row[c.name] for c in COLUMNS]
     offsets = np.cumsum([0, *(len(items) for c, (_, _, items) in zip(COLUMNS, cells, strict=True) if c.type.kind == "list")]).astype(np.int32)
     codes = np.array([code for _, _, items in cells for code in items], dtype=np.int32)
-    return np.array([v for v, _, _ in cells], dtype=np.int64), np.array([s for _, s, _ in cells], dtype=np.uint8), codes, offsets
+    return np.array([[v for v, _, _ in cells]], dtype=np.int64), np.array([[s for _, s, _ in cells]], dtype=np.uint8), codes, offsets[None]
+
+
+def see(features, row):
+    """Let the features observe one row."""
+    values, states, _, _ = encoded(row)
+    features.observe(values[0], states[0])
+
+
+def fill(features, row, rank, index, value):
+    """How many features one row activates at a rank."""
+    n_active = np.zeros(1, dtype=np.int64)
+    features.fill(*encoded(row), index[None], value[None], n_active)
+    return features.add_rank(rank, index, value, int(n_active[0]))
 
 
 def filled(features, row, rank=1):
     """The active features of a row by name, zeros left out."""
     index, value = np.full(features.active_max, -1, dtype=np.int32), np.zeros(features.active_max)
-    n = features.fill(*encoded(row), rank, index, value)
+    n = fill(features, row, rank, index, value)
     assert 0 < n <= features.active_max
     assert len(set(index[:n].tolist())) == n
     assert index[0] == 0
@@ -85,7 +98,7 @@ def test_fill_and_observe_equal_their_twin(seen, row, rank):
     features = Features(COLUMNS, CATEGORIES_MAX)
     numbers: dict[str, list[float]] = {}
     for r in seen:
-        features.observe(*encoded(r)[:2])
+        see(features, r)
         for c in COLUMNS:
             number = naive.number_of(c, r[c.name][0], r[c.name][1], r["now"][0]) if naive.kind_of(c) == "number" else None
             if number is not None:
@@ -118,7 +131,7 @@ def blank():
 def test_a_row_by_hand():
     features = Features(COLUMNS, CATEGORIES_MAX)
     for number in (10, 20):
-        features.observe(*encoded(blank() | {"f0": (number, 0, [])})[:2])
+        see(features, blank() | {"f0": (number, 0, [])})
     found = filled(features, blank() | {"f0": (20, 0, []), "f2": (1, 0, []), "f3": (2, 0, []), "f6": (3, 0, [1, 9, 1, 0])}, rank=3)
     assert found["bias", ""] == 1.0
     assert found["f0", "z"] == module.LINE_SCALE  # mean 15, deviation 5
@@ -131,14 +144,14 @@ def test_a_row_by_hand():
 def test_one_value_so_far_has_no_deviation():
     features = Features(COLUMNS)
     row = blank() | {"f0": (7, 0, [])}
-    features.observe(*encoded(row)[:2])
+    see(features, row)
     assert ("f0", "z") not in filled(features, blank() | {"f0": (1000, 0, [])})
 
 
 def test_age_is_counted_from_now():
     features = Features(COLUMNS)
     for days in (0, 1):  # log1p of the ages 0 and 1: mean log(2) / 2
-        features.observe(*encoded(blank() | {"f4": ((400 - days) * DAY_US, 0, [])})[:2])
+        see(features, blank() | {"f4": ((400 - days) * DAY_US, 0, [])})
     assert filled(features, blank() | {"f4": (399 * DAY_US, 0, [])})["f4", "z"] == pytest.approx(module.LINE_SCALE)
     assert filled(features, blank() | {"f4": (400 * DAY_US, 0, [])})["f4", "z"] == pytest.approx(-module.LINE_SCALE)
 
@@ -152,19 +165,19 @@ def test_hour_of_the_interaction_lies_on_a_circle():
 def test_rank_is_the_last_feature_and_changes_nothing_else():
     features = Features(COLUMNS)
     index, value = np.zeros(features.active_max, dtype=np.int32), np.zeros(features.active_max)
-    n = features.fill(*encoded(blank()), 1, index, value)
+    n = fill(features, blank(), 1, index, value)
     first = index[:n].copy()
-    assert features.fill(*encoded(blank()), 10, index, value) == n + 1
+    assert fill(features, blank(), 10, index, value) == n + 1
     assert np.array_equal(index[:n], first)
     last = index[n]
-    assert features.fill(*encoded(blank()), 99, index, value) == n + 1
+    assert fill(features, blank(), 99, index, value) == n + 1
     assert index[n] == last == features.n_features - 1
 
 
 def test_state_and_load_carry_the_scaling():
     features, other = Features(COLUMNS), Features(COLUMNS)
     for number in (1, 5, 9):
-        features.observe(*encoded(blank() | {"f0": (number, 0, [])})[:2])
+        see(features, blank() | {"f0": (number, 0, [])})
     other.load(features.state())
     row = blank() | {"f0": (6, 0, [])}
     assert filled(other, row) == filled(features, row)

@@ -32,7 +32,8 @@ def rows(n, seed=0):
 
 def scored(model, row, candidates=ALL):
     mean, deviation = np.full(len(candidates), np.nan), np.full(len(candidates), np.nan)
-    model.score(*row[:3], candidates, mean, deviation)
+    index, value, n_active = row[:3]
+    model.score(model.scratch(1), index[None], value[None], np.array([n_active]), np.array([0, len(candidates)]), candidates, mean, deviation)
     return mean, deviation
 
 

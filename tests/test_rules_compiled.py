@@ -50,15 +50,15 @@ class Compiled:
         now_us = (facts.get("now", _EPOCH) - _EPOCH) // timedelta(microseconds=1)
         row = self.encoder.encode(given, now_us, facts.get("channel"), facts.get("direction"))
         variables = {**self.encoder.variables(row), **{k: facts[k] for k in ("now", "channel", "direction") if k in facts}}
-        self.evaluation.run(row.values, row.states, row.item_codes, row.item_offsets, lambda: variables)
-        return unpack(self.evaluation.bits[: self.index.n_target_words], self.index.n_targets).tolist()
+        self.evaluation.run(row, lambda _: variables)
+        return unpack(self.evaluation.bits[0, : self.index.n_target_words], self.index.n_targets).tolist()
 
     def value(self, i: int) -> float | int | None:
         """The value of expression `i` for the row last run; None where it has none."""
         slot, type_ = self.slots[i]
-        if self.evaluation.states[slot] != 0:
+        if self.evaluation.states[0, slot] != 0:
             return None
-        number = self.evaluation.values[slot : slot + 1]
+        number = self.evaluation.values[0, slot : slot + 1]
         return float(number.view(np.float64)[0]) if type_ == DOUBLE else int(number[0])
 
 

@@ -79,26 +79,29 @@ class Learner:
 
     def __init__(self, rows: Rows, features: Features, model: Model, n_actions: int) -> None:
         self.rows, self.features, self.model = rows, features, model
-        self._index = np.zeros(features.active_max, dtype=np.int32)
-        self._value = np.zeros(features.active_max)
+        self._index = np.zeros((1, features.active_max), dtype=np.int32)
+        self._value, self._n_active = np.zeros((1, features.active_max)), np.zeros(1, dtype=np.int64)
+        self._scratch = model.scratch(1)
         self._no_codes = np.zeros(0, dtype=np.int32)
-        self._offsets = np.zeros(len(rows.columns) + 1, dtype=np.int32)
-        self._candidates = np.arange(n_actions, dtype=np.int32)
+        self._offsets = np.zeros((1, len(rows.columns) + 1), dtype=np.int32)
+        self._candidates, self._all = np.arange(n_actions, dtype=np.int32), np.array([0, n_actions])
         self._mean, self._deviation = np.zeros(n_actions), np.zeros(n_actions)
 
     def fill(self, i: int) -> int:
         rows = self.rows
-        return self.features.fill(rows.values[i], rows.states[i], self._no_codes, self._offsets, 1, self._index, self._value)
+        self.features.fill(rows.values[i : i + 1], rows.states[i : i + 1], self._no_codes, self._offsets, self._index, self._value, self._n_active)
+        return int(self._n_active[0])
 
     def predict(self, i: int) -> tuple[np.ndarray, np.ndarray]:
         """Propensity and deviation of every action on row `i`; the arrays are overwritten by the next call."""
-        self.model.score(self._index, self._value, self.fill(i), self._candidates, self._mean, self._deviation)
+        self.fill(i)
+        self.model.score(self._scratch, self._index, self._value, self._n_active, self._all, self._candidates, self._mean, self._deviation)
         return self._mean, self._deviation
 
     def learn(self, i: int, action: int, reward: float) -> None:
         """Take in the outcome of `action` on row `i`."""
         self.features.observe(self.rows.values[i], self.rows.states[i])
-        self.model.update(self._index, self._value, self.fill(i), action, reward)
+        self.model.update(self._index[0], self._value[0], self.fill(i), action, reward)
 
 
 def play(learner: Learner, order: Sequence[int] | np.ndarray, rewards: np.ndarray, seed: int) -> np.ndarray:

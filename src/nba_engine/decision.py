@@ -1,20 +1,22 @@
-"""The pure function: plan, beliefs, contact history, one encoded row and a noise key in, a judgement of every candidate out.
+"""The pure function: plan, beliefs, contact histories, encoded rows and noise keys in, a judgement of every candidate out.
 
-The stages stand in the order of the funnel. No clock, no input or output, no random state: the same arguments give the same judgement.
+The stages stand in the order of the funnel, each for any number of rows: one decision is a batch of one. No clock, no input or output, no
+random state: the same arguments give the same judgement.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from nba_engine.arbitration.exploration import CONTROL, Exploration
-from nba_engine.arbitration.priority import priorities
-from nba_engine.arbitration.slates import Slate, SlateScratch, draw_slate
-from nba_engine.beliefs import Beliefs
+from nba_engine.arbitration.exploration import CONTROL
+from nba_engine.arbitration.priority import CONTEXT_WEIGHT_TERM, N_TERMS, priorities
+from nba_engine.arbitration.slates import Slate, Slates, SlateScratch, draw_slates
+from nba_engine.beliefs import Rows, Scorer
 from nba_engine.catalog.plan import ControlGroup, Plan
 from nba_engine.contact.history import EVENT, History
 from nba_engine.contact.suppression import clear_suppressed
@@ -27,17 +29,15 @@ from nba_engine.rules.truth import Evaluation
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int32]
 
-VALUE_TERM, CONTEXT_WEIGHT_TERM, LEVER_TERM, COST_TERM = 0, 1, 2, 3
-N_TERMS = 4
-_CONTROL = Exploration(CONTROL)
 _NO_EVENTS = np.zeros(0, EVENT)
 
 
 class Judgement(msgspec.Struct, gc=False):
     """What a decision keeps of its candidates, about 20 bytes each; what follows from the row alone is computed again when it is asked for.
 
-    survivors int32[m]: candidates that reached arbitration; propensity float64[m]: theirs at rank 1; offered_terms float64[4, k]: value, context
-    weight, lever and cost of those drawn; `counts`: actions left after each stage; `history`: the contact events that were seen.
+    survivors int32[m]: candidates that reached arbitration; propensity float64[m]: theirs at rank 1; offered int32[k]: those drawn, by rank;
+    offered_terms float64[k, 4]: their value, context weight, lever and cost; `counts`: actions left after each stage; `history`: the contact
+    events that were seen.
     """
 
     row: Row
@@ -46,102 +46,132 @@ class Judgement(msgspec.Struct, gc=False):
     history: npt.NDArray[Any]
     survivors: Ints
     propensity: Floats
+    offered: Ints
     offered_terms: Floats
     slate: Slate
     counts: dict[str, int]
 
 
 class Workspace:
-    """Arrays for deciding under one plan: one thread at a time. 300 bytes a candidate."""
+    """Arrays for deciding up to `n_rows` rows at once under one plan: one thread at a time. 300 bytes a row and candidate.
 
-    __slots__ = ("bits", "counts", "deviation", "propensity", "slate", "survivors", "terms")
+    What is asked stands in at_us int64[n_rows], channel_index int64[n_rows] (-1: the treatments of all channels compete), noise_keys uint64[n_rows]
+    from (seed, subject, sticky window), kinds int64[n_rows] (the law, as `Exploration` numbers it) and limits int64[n_rows]. What is found:
+    row r's survivors, terms and propensities stand in `survivors`, `terms`, `propensity` between its `offsets` int64[n_rows + 1].
+    """
 
-    def __init__(self, plan: Plan) -> None:
+    __slots__ = ("at_us", "bits", "channel_index", "counts", "deviation", "kinds", "limits", "noise_keys", "offsets", "propensity", "rules", "slate",
+                 "survivors", "terms")
+
+    def __init__(self, plan: Plan, n_rows: int = 1) -> None:
         n = plan.n_candidates
-        self.bits = np.zeros(plan.channel_masks.shape[1], np.uint64)
-        self.counts = np.zeros(len(plan.stages) + 3, np.int64)
-        self.survivors = np.zeros(n, np.int32)
-        self.terms = np.zeros((N_TERMS, n))
-        self.propensity, self.deviation = np.zeros(n), np.zeros(n)
-        self.slate = SlateScratch(n)
+        self.at_us, self.channel_index = np.zeros(n_rows, np.int64), np.zeros(n_rows, np.int64)
+        self.noise_keys = np.zeros(n_rows, np.uint64)
+        self.kinds, self.limits = np.full(n_rows, plan.exploration.kind), np.zeros(n_rows, np.int64)
+        self.rules = Evaluation(plan.index, n_rows)
+        self.bits = np.zeros((n_rows, plan.channel_masks.shape[1]), np.uint64)
+        self.counts = np.zeros((n_rows, len(plan.stages) + 3), np.int64)
+        self.offsets = np.zeros(n_rows + 1, np.int64)
+        self.survivors = np.empty(n_rows * n, np.int32)
+        self.terms = np.empty((n_rows * n, N_TERMS))
+        self.propensity, self.deviation = np.empty(n_rows * n), np.empty(n_rows * n)
+        self.slate = SlateScratch(n_rows * n, n)
+
+    def ask(self, row: int, at_us: int, channel_index: int, noise_key: int, limit: int, plan: Plan, control_group: ControlGroup | None) -> None:
+        """Note what is asked for one row; a control group has a law of its own."""
+        self.at_us[row], self.channel_index[row], self.noise_keys[row] = at_us, channel_index, noise_key
+        if control_group is None:
+            self.kinds[row], self.limits[row] = plan.exploration.kind, limit
+        else:
+            self.kinds[row], self.limits[row] = CONTROL, limit if control_group.kind == "uniform" else 0
 
 
-def decide(plan: Plan, beliefs: Beliefs, history: History, row: Row, at_us: int, channel_index: int, noise_key: int, limit: int,
-           work: Workspace, control_group: ControlGroup | None = None) -> Judgement:
+def decide(plan: Plan, scorer: Scorer, history: History, row: Row, at_us: int, channel_index: int, noise_key: int, limit: int, work: Workspace,
+           control_group: ControlGroup | None = None) -> Judgement:
     """Judge every candidate of `plan` for one interaction and draw a slate of at most `limit` offers.
 
-    Parameters: `row` as `plan.encoder` made it at `at_us`; `channel_index` -1 lets the treatments of all channels compete; `noise_key` uint64
-    from (seed, subject, sticky window); `work` is overwritten. Cost: O(actions / 64 x facts) for rules, O(survivors x active features) for beliefs.
+    Parameters: `row` as `plan.encoder` made it at `at_us`; the others as `Workspace` says; `work` is overwritten.
     """
-    _settle_candidates(plan, history, row, at_us, channel_index, work)
-    m = _value_candidates(plan, work)
+    limit = min(limit, len(plan.action_ids))
+    work.ask(0, at_us, channel_index, noise_key, limit, plan, control_group)
+    drawn = judge(plan, scorer, (history,), row, limit, work, lambda _: plan.encoder.variables(row))
+    m = int(work.offsets[1])
+    slate = drawn.slate(0, work.slate.first_pmf[:m].copy())
+    chosen = drawn.chosen[0, : len(slate.chosen)]
+    counts = dict(zip(plan.funnel_names, (len(plan.action_ids), *work.counts[0].tolist(), len(chosen)), strict=True))
     survivors = work.survivors[:m].copy()
-    propensity, deviation = work.propensity[:m], work.deviation[:m]
-    beliefs.score(row, survivors, propensity, deviation)
-    exploration = plan.exploration
-    if control_group is not None:
-        exploration, limit = _CONTROL, limit if control_group.kind == "uniform" else 0
-    null_position = _position_of(survivors, plan.null_candidate)
-    priorities(survivors, plan.explores, propensity, deviation, work.terms, exploration.posterior_scale, null_position, work.slate.priority,
-               work.slate.flags)
-    slate = draw_slate(exploration, work.slate, survivors, plan.action, plan.keys, null_position, noise_key, limit)
-    counts = dict(zip(plan.funnel_names, (len(plan.action_ids), *work.counts.tolist(), len(slate.chosen)), strict=True))
-    return Judgement(row, at_us, channel_index, history.rows().copy() if history.n_events else _NO_EVENTS, survivors, propensity.copy(),
-                     work.terms.take(slate.chosen, 1), slate, counts)
+    return Judgement(row, at_us, channel_index, history.rows().copy() if history.n_events else _NO_EVENTS, survivors, work.propensity[:m].copy(),
+                     survivors.take(chosen), work.terms.take(chosen, 0), slate, counts)
+
+
+def judge(plan: Plan, scorer: Scorer, histories: Sequence[History], rows: Rows, longest: int, work: Workspace,
+          variables: Callable[[int], Mapping[str, Any]]) -> Slates:
+    """Draw a slate for each of n rows, of at most `longest` offers; everything about their candidates stands in `work`.
+
+    `variables` gives the facts of a row as the plain evaluator reads them, for the few rules that need it.
+    Cost: O(actions / 64 x facts) a row for rules, O(survivors x active features) for beliefs.
+    """
+    n = len(rows.values)
+    work.rules.run(rows, variables)
+    _fill_eligible(n, work.rules.bits, plan.stage_words, plan.channel_masks, plan.n_available, plan.windows, work.at_us, work.channel_index,
+                   plan.action, work.bits, work.counts)
+    _close(plan, histories, rows, work)
+    _value_candidates(plan, n, work)
+    offsets, slate = work.offsets[: n + 1], work.slate
+    scorer.score(rows, offsets, work.survivors, work.propensity, work.deviation)
+    priorities(offsets, work.survivors, plan.explores, work.propensity, work.deviation, work.terms, plan.exploration.posterior_scale,
+               plan.null_candidate, slate.mean, slate.deviation, slate.explores, slate.remains)
+    return draw_slates(plan.exploration, work.kinds[:n], work.limits[:n], longest, slate, offsets, work.survivors, plan.action, plan.keys,
+                       plan.null_candidate, work.noise_keys)
 
 
 def terms_of(plan: Plan, judgement: Judgement) -> Floats:
-    """float64[4, m]: value, context weight, lever and cost of every survivor, computed again as they were."""
-    work, evaluation, row = Workspace(plan), Evaluation(plan.index), judgement.row
-    evaluation.run(row.values, row.states, row.item_codes, row.item_offsets, lambda: plan.encoder.variables(row))
+    """float64[m, 4]: value, context weight, lever and cost of every survivor, computed again as they were."""
+    work, row = Workspace(plan), judgement.row
+    work.rules.run(row, lambda _: plan.encoder.variables(row))
     for candidate in judgement.survivors:
-        work.bits[candidate >> 6] |= np.uint64(1 << (int(candidate) & 63))
-    return work.terms[:, : _value_candidates(plan, work, evaluation)]
+        set_bit(work.bits[0], candidate)
+    _value_candidates(plan, 1, work)
+    return work.terms[: work.offsets[1]]
 
 
-def _settle_candidates(plan: Plan, history: History, row: Row, at_us: int, channel_index: int, work: Workspace) -> None:
-    """The stages from availability to contact, into `work.bits` and `work.counts`."""
-    rules, bits = plan.evaluation, work.bits
-    rules.run(row.values, row.states, row.item_codes, row.item_offsets, lambda: plan.encoder.variables(row))
-    _fill_eligible(rules.bits, plan.stage_words, plan.channel_masks[channel_index], plan.n_available[channel_index], plan.windows, at_us,
-                   plan.action, bits, work.counts)
-    if not plan.consents and not history.n_events:
-        return
-    offers_nothing = plan.null_candidate >= 0 and bool(has_bit(bits, plan.null_candidate))
-    for consent in plan.consents:
-        if channel_index in (-1, consent.channel_index) and not (row.states[consent.column] == 0 and row.values[consent.column] == 1):
-            bits &= ~consent.candidates if channel_index == -1 else np.uint64(0)
-    clear_suppressed(plan.contact_rules, history, at_us, channel_index, bits)
-    if offers_nothing:  # there is no contact in offering nothing
-        set_bit(bits, plan.null_candidate)
+def _close(plan: Plan, histories: Sequence[History], rows: Rows, work: Workspace) -> None:
+    """Clear what consent or the subject's own history closes, in `work.bits`."""
+    for r, history in enumerate(histories):
+        if not plan.consents and not history.n_events:
+            continue
+        bits, channel_index = work.bits[r], int(work.channel_index[r])
+        offers_nothing = plan.null_candidate >= 0 and bool(has_bit(bits, plan.null_candidate))
+        for consent in plan.consents:
+            if channel_index in (-1, consent.channel_index) and not (rows.states[r, consent.column] == 0 and rows.values[r, consent.column] == 1):
+                bits &= ~consent.candidates if channel_index == -1 else np.uint64(0)
+        clear_suppressed(plan.contact_rules, history, int(work.at_us[r]), channel_index, bits)
+        if offers_nothing:  # there is no contact in offering nothing
+            set_bit(bits, plan.null_candidate)
 
 
-def _value_candidates(plan: Plan, work: Workspace, evaluation: Evaluation | None = None) -> int:
-    """List the candidates in `work.bits` that have a value, with their terms; returns how many."""
-    rules = evaluation or plan.evaluation
-    m = _fill_terms(work.bits, rules.values, rules.states, plan.numbers, plan.value_slots, plan.action, work.survivors, work.terms, work.counts)
+def _value_candidates(plan: Plan, n: int, work: Workspace) -> None:
+    """List the candidates in `work.bits` that have a value, with their terms."""
+    rules = work.rules
+    _fill_terms(n, work.bits, rules.values, rules.states, plan.numbers, plan.value_slots, plan.action, work.offsets, work.survivors, work.terms,
+                work.counts)
     for weighing in plan.context_weights:
-        if int(rules.bits[weighing.target >> 6]) >> (weighing.target & 63) & 1:
-            work.terms[CONTEXT_WEIGHT_TERM, :m][weighing.affected[work.survivors[:m]]] *= weighing.multiplier
-    return m
+        holds = rules.bits[:n, weighing.target >> 6] & np.uint64(1 << (weighing.target & 63))
+        for r in np.flatnonzero(holds).tolist():
+            a, b = work.offsets[r : r + 2].tolist()
+            work.terms[a:b, CONTEXT_WEIGHT_TERM][weighing.affected[work.survivors[a:b]]] *= weighing.multiplier
 
 
-def _position_of(survivors: Ints, candidate: int) -> int:
-    """Where a candidate stands among the survivors (sorted), or -1."""
-    if candidate < 0:
-        return -1
-    at = int(np.searchsorted(survivors, candidate))
-    return at if at < len(survivors) and survivors[at] == candidate else -1
-
-
-def offers_of(plan: Plan, beliefs: Beliefs, judgement: Judgement) -> tuple[Offer, ...]:
+def offers_of(plan: Plan, scorer: Scorer, judgement: Judgement) -> tuple[Offer, ...]:
     """The slate of the judgement just made, as records. An offer's propensity and priority are those at its own rank."""
-    chosen = judgement.survivors[judgement.slate.chosen]
+    candidates, k = judgement.offered, len(judgement.offered)
+    if k == 0:
+        return ()
     channel = plan.channel_ids[judgement.channel_index] if judgement.channel_index >= 0 else None
-    propensities = beliefs.at_ranks(chosen).tolist() if len(chosen) else []
+    propensities = scorer.at_ranks(np.array((0, k)), candidates, k).tolist()
     offers: list[Offer] = []
     for candidate, propensity, (value, context_weight, lever, cost), probability in zip(
-            chosen.tolist(), propensities, judgement.offered_terms.T.tolist(), judgement.slate.probability.tolist(), strict=True):
+            candidates.tolist(), propensities, judgement.offered_terms.tolist(), judgement.slate.probability, strict=True):
         own = plan.candidate_channels[candidate]
         offers.append(Offer(
             plan.candidate_actions[candidate], plan.treatments[candidate], channel if own is None else own, len(offers) + 1, propensity, value,
@@ -150,20 +180,21 @@ def offers_of(plan: Plan, beliefs: Beliefs, judgement: Judgement) -> tuple[Offer
 
 
 @kernel
-def _fill_eligible(truth, stage_words, available, n_available, windows, at, action, bits, counts):
-    """Candidates available on the channel and at the time, then ANDed with each stage's tier of rules; counts the actions left each time.
+def _fill_eligible(n_rows, truth, stage_words, channel_masks, n_available, windows, at, channels, action, bits, counts):
+    """Candidates available on a row's channel and at its time, then ANDed with each stage's tier of rules; counts the actions left each time.
 
-    `n_available`: the actions in `available`, which only windows can change.
+    `n_available`: the actions in each of `channel_masks`, which only windows can change.
     """
-    bits[:] = available
-    for k in range(windows.shape[0]):
-        if at < windows[k, 1] or at > windows[k, 2]:
-            clear_bit(bits, windows[k, 0])
-    counts[0] = _n_actions(bits, action) if windows.shape[0] > 0 else n_available
-    for s in range(stage_words.shape[0]):
-        for w in range(bits.shape[0]):
-            bits[w] &= truth[stage_words[s] + w]
-        counts[s + 1] = _n_actions(bits, action)
+    for r in range(n_rows):
+        bits[r] = channel_masks[channels[r]]
+        for k in range(windows.shape[0]):
+            if at[r] < windows[k, 1] or at[r] > windows[k, 2]:
+                clear_bit(bits[r], windows[k, 0])
+        counts[r, 0] = _n_actions(bits[r], action) if windows.shape[0] > 0 else n_available[channels[r]]
+        for s in range(stage_words.shape[0]):
+            for w in range(bits.shape[1]):
+                bits[r, w] &= truth[r, stage_words[s] + w]
+            counts[r, s + 1] = _n_actions(bits[r], action)
 
 
 @scalar
@@ -182,27 +213,29 @@ def _n_actions(bits, action):
 
 
 @kernel
-def _fill_terms(bits, slot_values, slot_states, numbers, value_slots, action, survivors, terms, counts):
-    """List the candidates in `bits` whose value is known and not negative, with their terms; returns how many."""
+def _fill_terms(n_rows, bits, slot_values, slot_states, numbers, value_slots, action, offsets, survivors, terms, counts):
+    """List the candidates in `bits` whose value is known and not negative, with their terms, row behind row."""
     doubles = slot_values.view(np.float64)
-    m, n_reached, n_valued, last_reached, last_valued = 0, 0, 0, -1, -1
-    for w in range(bits.shape[0]):
-        rest = bits[w]
-        while rest != 0:
-            lowest = rest & (~rest + np.uint64(1))
-            rest ^= lowest
-            i = w * 64 + position_of(lowest)
-            n_reached += action[i] != last_reached
-            last_reached = action[i]
-            value, slot = numbers[i, 0], value_slots[i, 0]
-            if slot >= 0:
-                value = doubles[slot] if value_slots[i, 1] != 0 else np.float64(slot_values[slot])
-            if (slot < 0 or slot_states[slot] == 0) and 0.0 <= value < np.inf:
-                survivors[m] = i
-                terms[0, m], terms[1, m], terms[2, m], terms[3, m] = value, 1.0, numbers[i, 1], numbers[i, 2]
-                m += 1
-                n_valued += action[i] != last_valued
-                last_valued = action[i]
-    counts[counts.shape[0] - 2] = n_reached
-    counts[counts.shape[0] - 1] = n_valued
-    return m
+    m, offsets[0] = 0, 0
+    for r in range(n_rows):
+        n_reached, n_valued, last_reached, last_valued = 0, 0, -1, -1
+        for w in range(bits.shape[1]):
+            rest = bits[r, w]
+            while rest != 0:
+                lowest = rest & (~rest + np.uint64(1))
+                rest ^= lowest
+                i = w * 64 + position_of(lowest)
+                n_reached += action[i] != last_reached
+                last_reached = action[i]
+                value, slot = numbers[i, 0], value_slots[i, 0]
+                if slot >= 0:
+                    value = doubles[r, slot] if value_slots[i, 1] != 0 else np.float64(slot_values[r, slot])
+                if (slot < 0 or slot_states[r, slot] == 0) and 0.0 <= value < np.inf:
+                    survivors[m] = i
+                    terms[m, 0], terms[m, 1], terms[m, 2], terms[m, 3] = value, 1.0, numbers[i, 1], numbers[i, 2]
+                    m += 1
+                    n_valued += action[i] != last_valued
+                    last_valued = action[i]
+        counts[r, counts.shape[1] - 2] = n_reached
+        counts[r, counts.shape[1] - 1] = n_valued
+        offsets[r + 1] = m

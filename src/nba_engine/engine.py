@@ -135,12 +135,12 @@ class Engine:
             key = interaction if interaction is not None else f"#{asked.n_decisions + 1}"
             window = f"window {at_us // plan.sticky_us}" if plan.sticky_us else key
             control_group = self._control_group(plan, subject)
-            judgement = decide(plan, state.beliefs, state.contacts.history(subject), row, at_us, channel_index,
+            judgement = decide(plan, state.beliefs.scorer, state.contacts.history(subject), row, at_us, channel_index,
                                key_of(f"{self._seed}\x1f{subject}\x1f{window}"), limit, state.work, control_group)
             self._n_decisions += 1
             decision = Decision(
                 f"{self._id_prefix}-{self._n_decisions:x}", request_id, key, subject, channel, _EPOCH + timedelta(microseconds=at_us),
-                offers_of(plan, state.beliefs, judgement), judgement.slate.slate_probability, judgement.counts,
+                offers_of(plan, state.beliefs.scorer, judgement), judgement.slate.slate_probability, judgement.counts,
                 None if control_group is None else control_group.name, plan.version, state.beliefs.version, asked.interactions.get(key))
             kept = Kept(decision, judgement, plan)
             self._memory.remember_decision(kept, limit)

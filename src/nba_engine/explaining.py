@@ -17,7 +17,7 @@ import numpy.typing as npt
 from nba_engine.catalog.catalog import RULE_STAGES
 from nba_engine.contact.history import History
 from nba_engine.contact.listing import Suppression, closes, suppressions
-from nba_engine.decision import CONTEXT_WEIGHT_TERM, COST_TERM, LEVER_TERM, VALUE_TERM, terms_of
+from nba_engine.decision import terms_of
 from nba_engine.ledger import Kept
 from nba_engine.records import ActionExplanation, Explanation, Reason
 from nba_engine.rules import plain
@@ -112,7 +112,7 @@ class _Reading:
             return  # there is no contact in offering nothing
         own = int(plan.channel[c]) if judgement.channel_index < 0 else judgement.channel_index
         for consent in plan.consents:
-            state, value = judgement.row.states[consent.column], judgement.row.values[consent.column]
+            state, value = judgement.row.states[0, consent.column], judgement.row.values[0, consent.column]
             if own == consent.channel_index and (state != 0 or value != 1):
                 yield Reason("consent", consent.fact, f"{consent.channel} needs {consent.fact} to be true", "unknown" if state else "false")
         for suppression in self._suppressions:
@@ -144,8 +144,7 @@ class _Reading:
         i = self._position[c]
         if self._survivors_terms is None:
             self._survivors_terms = terms_of(self._plan, self._judgement)
-        terms = self._survivors_terms[:, i].tolist()
-        value, context_weight, lever, cost = (terms[k] for k in (VALUE_TERM, CONTEXT_WEIGHT_TERM, LEVER_TERM, COST_TERM))
+        value, context_weight, lever, cost = self._survivors_terms[i].tolist()
         propensity = 0.0 if c == self._plan.null_candidate else float(self._judgement.propensity[i])
         return {"propensity": propensity, "value": value, "context_weight": context_weight, "lever": lever, "cost": cost,
                 "priority": propensity * value * context_weight * lever - cost}

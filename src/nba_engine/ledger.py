@@ -48,7 +48,7 @@ class Kept(msgspec.Struct, eq=False, gc=False):
     @property
     def offers(self) -> list[OfferState]:
         if self._offers is None:
-            self._offers = [OfferState(candidate) for candidate in self.judgement.survivors[self.judgement.slate.chosen].tolist()]
+            self._offers = [OfferState(candidate) for candidate in self.judgement.offered.tolist()]
         return self._offers
 
     @property

@@ -305,9 +305,9 @@ def _plain(facts: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
 def _judgement(decision: Decision, row: Any, at_us: int, channel_index: int, events: Any, candidates: list[int]) -> Judgement:
     """What the entry still says of the judgement: the offers' own terms."""
     n = len(decision.offers)
-    terms = np.array([[o.value, o.context_weight, o.lever, o.cost] for o in decision.offers]).reshape(n, 4).T
+    terms = np.array([[o.value, o.context_weight, o.lever, o.cost] for o in decision.offers]).reshape(n, 4)
     propensity = np.array([o.propensity for o in decision.offers])
-    probability = np.array([o.selection_probability for o in decision.offers])
-    slate = Slate(np.arange(n, dtype=np.int32), probability, probability, False, 1.0)
-    return Judgement(row, at_us, channel_index, events, np.array(candidates, np.int32), propensity, np.ascontiguousarray(terms), slate,
-                     dict(decision.funnel))
+    probability = [o.selection_probability for o in decision.offers]
+    slate = Slate(list(range(n)), probability, np.array(probability), False, 1.0)
+    offered = np.array(candidates, np.int32)
+    return Judgement(row, at_us, channel_index, events, offered, propensity, offered, terms, slate, dict(decision.funnel))

@@ -11,6 +11,7 @@ any candidate, open or not, unmixed. Exact ties share equally everywhere.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -34,7 +35,7 @@ KIND_CODES: dict[Kind, int] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Exploration:
     """The law in numbers. Defaults: docs/decisions/0004-exploration-law.md.
 
@@ -46,6 +47,11 @@ class Exploration:
     uniform_share: float = 0.01
     epsilon: float = 0.05
     gamma: float = 300.0
+
+    @cached_property
+    def parameters(self) -> Floats:
+        """float64[3]: epsilon, gamma, uniform share, as the kernel of slates takes them."""
+        return np.array([self.epsilon, self.gamma, self.uniform_share])
 
 
 def fill_pmf(

@@ -1,7 +1,7 @@
 """Slates: the law of exploration applied slot after slot to what remains.
 
 A drawn action leaves with all its candidates. Where a null action competes, what ranks below it is not offered, and when it is drawn the slate ends.
-One kernel draws the whole slate: a call from Python for each step of each slot would cost more than the steps
+One kernel draws the slates of many rows, each whole: a call from Python for each step of each slot would cost more than the steps
 (docs/decisions/0006-one-kernel-per-slate.md).
 """
 
@@ -19,17 +19,19 @@ from nba_engine.arbitration.winning import N_NODES, _fill_win_probability
 from nba_engine.numerics.kernel import kernel
 
 _CONTROL, _GREEDY, _THOMPSON = CONTROL, GREEDY, THOMPSON
-_P, _FIRST, _PROBABILITY = 0, 1, 2
+_EPSILON, _GAMMA, _SHARE = range(3)
+
+Ints = npt.NDArray[np.int32]
 
 
 class Slate(msgspec.Struct, gc=False):
-    """What was drawn. `chosen` int32[k] candidates by rank, `probability` f64[k] of each given what stands before it, in (0, 1].
+    """What was drawn for one row. `chosen`: the competitors' positions by rank, `probability` of each given what stands before it, in (0, 1].
 
-    `first_pmf` f64[n]: the law of the first slot. `ended_by_null`: the null action was drawn next, with probability `p_end` (else 1.0).
+    `first_pmf` f64[m]: the law of the first slot. `ended_by_null`: the null action was drawn next, with probability `p_end` (else 1.0).
     """
 
-    chosen: npt.NDArray[np.int32]
-    probability: Floats
+    chosen: list[int]
+    probability: list[float]
     first_pmf: Floats
     ended_by_null: bool
     p_end: float
@@ -37,84 +39,112 @@ class Slate(msgspec.Struct, gc=False):
     @property
     def slate_probability(self) -> float:
         """Probability of these offers in this order, each given what stood before it; that nothing came after them is `p_end`."""
-        return math.prod(self.probability.tolist())
+        return math.prod(self.probability)
 
 
 class SlateScratch:
-    """Arrays for drawing slates among up to `n` candidates: one thread at a time; 200 bytes a candidate."""
+    """Arrays for drawing slates among `n` competitors altogether, up to `n_row` in one row: one thread at a time; 200 bytes a competitor."""
 
-    __slots__ = ("chosen", "flags", "nodes", "out", "priority", "rows", "state", "table")
+    __slots__ = ("deviation", "explores", "first_pmf", "mean", "nodes", "p", "remains", "rows", "state", "table")
 
-    def __init__(self, n: int) -> None:
-        self.priority = np.zeros((2, n))  # priority, deviation
-        self.flags = np.zeros((2, n), np.uint8)  # explores, remains
-        self.rows = np.empty(n, np.int32)
-        self.table = np.empty((n, N_NODES))
-        self.nodes = np.empty((5, N_NODES))
-        self.state = np.empty(2)
-        self.out = np.zeros((3, n))  # p, pmf of the first slot, probability of each chosen
-        self.chosen = np.zeros(n, np.int32)
+    def __init__(self, n: int, n_row: int) -> None:
+        self.mean, self.deviation, self.first_pmf = np.empty(n), np.empty(n), np.empty(n)
+        self.explores, self.remains = np.empty(n, np.uint8), np.empty(n, np.uint8)
+        self.p, self.rows, self.table = np.empty(n_row), np.empty(n_row, np.int32), np.empty((n_row, N_NODES))
+        self.nodes, self.state = np.empty((5, N_NODES)), np.empty(2)
 
 
-def draw_slate(
+class Slates(msgspec.Struct, gc=False):
+    """What was drawn for n rows: `chosen` int32[n, k] positions among the row's competitors by rank, `probability` f64[n, k + 1], of which row r
+    uses `n_chosen[r]` (int64[n]); -1 - that number where the null action ended the slate, its own probability standing behind the others."""
+
+    chosen: Ints
+    probability: Floats
+    n_chosen: npt.NDArray[np.int64]
+
+    def slate(self, row: int, first_pmf: Floats) -> Slate:
+        """The slate of one row."""
+        n = int(self.n_chosen[row])
+        k, ended = (n, False) if n >= 0 else (-n - 1, True)
+        probability = self.probability[row, : k + 1].tolist()
+        return Slate(self.chosen[row, :k].tolist(), probability[:k], first_pmf, ended, probability[k] if ended else 1.0)
+
+
+def draw_slates(
     exploration: Exploration,
+    kinds: npt.NDArray[np.int64],
+    limits: npt.NDArray[np.int64],
+    longest: int,
     scratch: SlateScratch,
-    candidates: npt.NDArray[np.int32],
-    action_index: npt.NDArray[np.int32],
+    offsets: npt.NDArray[np.int64],
+    candidates: Ints,
+    action_index: Ints,
     keys: npt.NDArray[np.uint64],
-    null_position: int,
-    noise_key: int,
-    limit: int,
-) -> Slate:
-    """Draw up to `limit` offers, each from the law over what remains.
+    null_candidate: int,
+    noise_keys: npt.NDArray[np.uint64],
+) -> Slates:
+    """Draw up to `limits[r]` offers for each row, each from the law over what remains.
 
     Parameters
     ----------
-    scratch : with `priority` and `flags` filled for the competitors (`priorities`)
-    candidates : int32[m], the competitors' positions among all candidates, in order, those of one action side by side
+    exploration : the law's parameters; `kinds` int64[n] its kind for each row
+    limits : int64[n], >= 0; they may exceed what is left. `longest` is at least the largest of them
+    scratch : with `mean`, `deviation`, `explores` and `remains` filled for the competitors (`priorities`)
+    offsets : int64[n + 1]; the competitors of row r are `candidates[offsets[r]:offsets[r + 1]]`
+    candidates : int32[m], positions among all candidates, in order, those of one action side by side
     action_index : int32[n_candidates]; keys : uint64[2, n_candidates], hashes of action and of candidate
-    null_position : the null action's place among the competitors, or -1
-    noise_key : uint64 hash of (seed, subject, sticky window)
-    limit : >= 0; may exceed what is left
+    null_candidate : the null action's place among all candidates, or -1
+    noise_keys : uint64[n], hashes of (seed, subject, sticky window)
 
     Notes
     -----
-    **Cost** at 200 contenders: the first slot O(m), each further one a fraction of it; linear in slots.
+    **Cost** at 200 contenders: the first slot O(m), each further one a fraction of it; linear in slots and rows.
     """
-    m, e, s = candidates.size, exploration, scratch
-    if e.kind == CONTROL and null_position >= 0:
-        s.flags[1, :m] = 1
-        s.flags[1, null_position] = 0
-    k = _fill_slate(e.kind, float(e.epsilon), float(e.gamma), float(e.uniform_share), null_position, np.uint64(noise_key), min(limit, m),
-                    candidates, s.priority, s.flags, action_index, keys, s.rows, s.table, s.nodes, s.state, s.out, s.chosen)
-    ended = k < 0
-    k = -k - 1 if ended else k
-    p_end = float(s.out[_PROBABILITY, k]) if ended else 1.0
-    return Slate(s.chosen[:k].copy(), s.out[_PROBABILITY, :k].copy(), s.out[_FIRST, :m].copy(), ended, p_end)
+    e, s, n = exploration, scratch, limits.size
+    drawn = Slates(np.empty((n, longest), np.int32), np.empty((n, longest + 1)), np.empty(n, np.int64))
+    _fill_slates(kinds, limits, e.parameters, null_candidate, noise_keys, offsets, candidates, action_index, keys, s.mean, s.deviation, s.explores,
+                 s.remains, s.rows, s.table, s.nodes, s.state, s.p, s.first_pmf, drawn.chosen, drawn.probability, drawn.n_chosen)
+    return drawn
 
 
 @kernel
-def _fill_slate(kind, epsilon, gamma, share, null_position, noise_key, limit, candidates, priority, flags, action_index, keys, rows, table, nodes,
-                state, out, chosen):
-    """Chosen positions into `chosen`, their probabilities into out[2]; returns how many, or -1 - n where the null action ended it after n."""
-    m = candidates.size
-    mean, deviation, explores, remains = priority[0, :m], priority[1, :m], flags[0, :m], flags[1, :m]
-    p = out[_P, :m]
+def _fill_slates(kinds, limits, parameters, null_candidate, noise_keys, offsets, candidates, action_index, keys, mean, deviation, explores, remains,
+                 rows, table, nodes, state, p, first_pmf, chosen, probability, n_chosen):
+    for r in range(limits.size):
+        a, b = offsets[r], offsets[r + 1]
+        null_position = -1
+        if null_candidate >= 0:
+            for i in range(a, b):
+                if candidates[i] == null_candidate:
+                    null_position = i - a
+        if kinds[r] == _CONTROL and null_position >= 0:
+            remains[a:b] = 1
+            remains[a + null_position] = 0
+        n_chosen[r] = _fill_slate(kinds[r], parameters, null_position, noise_keys[r], min(limits[r], b - a), candidates[a:b], mean[a:b],
+                                  deviation[a:b], explores[a:b], remains[a:b], action_index, keys, rows, table, nodes, state, p[: b - a],
+                                  first_pmf[a:b], chosen[r], probability[r])
+
+
+@kernel
+def _fill_slate(kind, parameters, null_position, noise_key, limit, candidates, mean, deviation, explores, remains, action_index, keys, rows, table,
+                nodes, state, p, first_pmf, chosen, probability):
+    """Chosen positions and their probabilities; returns how many, or -1 - n where the null action ended it after n."""
+    share = parameters[_SHARE]
     state[0], state[1] = 0.0, -np.inf
-    out[_FIRST, :m] = 0.0
+    first_pmf[:] = 0.0
     for slot in range(limit):
         if kind == _THOMPSON:
             _fill_win_probability(mean, deviation, remains, rows, table, nodes, state, p)
         else:
-            _fill_kind(kind, epsilon, gamma, mean, remains, explores, p)
+            _fill_kind(kind, parameters[_EPSILON], parameters[_GAMMA], mean, remains, explores, p)
         if share > 0.0 and kind != _GREEDY and kind != _CONTROL:
             _fill_mixture(share, remains, explores, p)
         if slot == 0:
-            out[_FIRST, :m] = p
+            first_pmf[:] = p
         i = _fill_draw(p, candidates, action_index, keys, noise_key, slot, remains)
         if i < 0:
             return slot
-        chosen[slot], out[_PROBABILITY, slot] = i, p[i]
+        chosen[slot], probability[slot] = i, p[i]
         if i == null_position:
             return -1 - slot
     return limit
@@ -124,7 +154,7 @@ def fill_slate(
     exploration: Exploration,
     priority: Floats,
     deviation: Floats,
-    action_index: npt.NDArray[np.int32],
+    action_index: Ints,
     explores: Flags,
     null_position: int,
     noise_key: int,
@@ -132,10 +162,16 @@ def fill_slate(
     candidate_keys: npt.NDArray[np.uint64],
     limit: int,
 ) -> Slate:
-    """`draw_slate` among candidates given by their priorities f64[n] and deviations f64[n], in arrays of its own: for replay and tests."""
-    scratch = _scratch_for(exploration, priority, deviation, explores, null_position)
-    keys = np.ascontiguousarray(np.stack([action_keys, candidate_keys]))
-    return draw_slate(exploration, scratch, np.arange(priority.size, dtype=np.int32), action_index, keys, null_position, noise_key, limit)
+    """One slate among candidates given by their priorities f64[n] and deviations f64[n], in arrays of its own: for replay and tests."""
+    n = priority.size
+    scratch = SlateScratch(n, n)
+    scratch.mean[:], scratch.deviation[:], scratch.explores[:] = priority, deviation, explores
+    scratch.remains[:] = 1 if null_position < 0 else priority >= 0.0
+    limit = min(limit, n)
+    drawn = draw_slates(exploration, np.array([exploration.kind]), np.array([limit]), limit, scratch, np.array([0, n]),
+                        np.arange(n, dtype=np.int32), action_index, np.ascontiguousarray(np.stack([action_keys, candidate_keys])), null_position,
+                        np.array([noise_key], np.uint64))
+    return drawn.slate(0, scratch.first_pmf)
 
 
 def pmf(exploration: Exploration, priority: Floats, deviation: Floats, explores: Flags, null_position: int) -> Floats:
@@ -143,11 +179,3 @@ def pmf(exploration: Exploration, priority: Floats, deviation: Floats, explores:
     n = priority.size
     keys = np.zeros(n, np.uint64)
     return fill_slate(exploration, priority, deviation, np.arange(n, dtype=np.int32), explores, null_position, 0, keys, keys, 1).first_pmf
-
-
-def _scratch_for(exploration: Exploration, priority: Floats, deviation: Floats, explores: Flags, null_position: int) -> SlateScratch:
-    scratch = SlateScratch(priority.size)
-    scratch.priority[0], scratch.priority[1] = priority, deviation
-    scratch.flags[0] = explores
-    scratch.flags[1] = 1 if null_position < 0 else priority >= 0.0
-    return scratch

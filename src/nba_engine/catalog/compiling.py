@@ -21,7 +21,6 @@ from nba_engine.facts.vocabulary import Vocabulary
 from nba_engine.numerics.bitset import n_words, pack
 from nba_engine.numerics.random import key_of
 from nba_engine.rules.index import RuleIndexBuilder
-from nba_engine.rules.truth import Evaluation
 from nba_engine.schema import DOUBLE
 
 
@@ -69,7 +68,6 @@ def compile_plan(catalog: Catalog, vocabulary: Vocabulary, names: Names, entitie
         version=catalog.version,
         encoder=encoder,
         index=index,
-        evaluation=Evaluation(index),
         contact_rules=_contact_rules(definition, candidates, channel, names),
         exploration=_exploration(definition),
         sticky_us=definition.exploration.sticky,
@@ -94,7 +92,7 @@ def compile_plan(catalog: Catalog, vocabulary: Vocabulary, names: Names, entitie
         stage_words=np.array([word for _, word in stages], np.int64),
         funnel_names=("actions", "available", *(name for name, _ in stages), "contact", "value", "offered"),
         channel_masks=pack(available),
-        n_available=tuple(len(np.unique(action[mask])) for mask in available),
+        n_available=np.array([len(np.unique(action[mask])) for mask in available], np.int64),
         consents=tuple(Consent(i, name, columns[c.consent], c.consent, pack(channel == i))
                        for i, (name, c) in enumerate(definition.channels.items()) if c.consent),
         windows=_windows(definition, candidates),

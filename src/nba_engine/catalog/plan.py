@@ -17,7 +17,6 @@ from nba_engine.catalog.catalog import Catalog
 from nba_engine.contact.rules import ContactRules
 from nba_engine.facts.encoding import Encoder
 from nba_engine.rules.index import RuleIndex
-from nba_engine.rules.truth import Evaluation
 
 Words = npt.NDArray[np.uint64]
 Floats = npt.NDArray[np.float64]
@@ -59,7 +58,7 @@ class Consent:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Plan:
-    """One catalog, compiled. Immutable but for `evaluation`, which answers `index` for one thread at a time; w words hold a bit per candidate.
+    """One catalog, compiled. Immutable; w words hold a bit per candidate.
 
     action int32[n]: action index; channel int32[n]: channel index, -1 on every channel; numbers float64[n, 3]: constant value, lever, cost;
     value_slots int32[n, 2]: slot of the value expression (NO_VALUE_SLOT for a constant) and whether it is a double; explores uint8[n];
@@ -74,7 +73,6 @@ class Plan:
     version: str
     encoder: Encoder
     index: RuleIndex
-    evaluation: Evaluation
     contact_rules: ContactRules
     exploration: Exploration
     sticky_us: int | None
@@ -98,7 +96,7 @@ class Plan:
     stage_words: npt.NDArray[np.int64]
     funnel_names: tuple[str, ...]
     channel_masks: Words
-    n_available: tuple[int, ...]
+    n_available: npt.NDArray[np.int64]
     consents: tuple[Consent, ...]
     windows: npt.NDArray[np.int64]
     context_weights: tuple[ContextWeight, ...]

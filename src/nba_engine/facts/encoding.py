@@ -40,10 +40,10 @@ _PLAIN = {"int": (int, 0), "double": (float, 0.0), "bool": (bool, False), "strin
 class Row(msgspec.Struct, gc=False):
     """One encoded interaction; nothing of it can be changed by the caller.
 
-    values int64[n_columns]: int as it is, double as its bits, bool 0 or 1, timestamp and duration in microseconds, string as its code, list and
-    map as their length. states uint8[n_columns]: VALUE, NULL or MISSING, shared with other rows and never written. item_codes int32[n_items]:
-    the texts of all lists of strings, list `l` (lists stand last among the columns) owning `item_offsets[l]:item_offsets[l + 1]`
-    (int32[n_lists + 1]). `given`: the plain value of every column but the built-in ones, a default where there is none; `null_structs`: names.
+    values int64[1, n_columns]: int as it is, double as its bits, bool 0 or 1, timestamp and duration in microseconds, string as its code, list and
+    map as their length. states uint8[1, n_columns]: VALUE, NULL or MISSING, shared with other rows and never written. item_codes int32[n_items]:
+    the texts of all lists of strings, list `l` (lists stand last among the columns) owning `item_offsets[0, l]:item_offsets[0, l + 1]`
+    (int32[1, n_lists + 1]). `given`: the plain value of every column but the built-in ones, a default where there is none; `null_structs`: names.
     """
 
     values: npt.NDArray[np.int64]
@@ -107,7 +107,7 @@ class Encoder:
             self.unknown_names.update(str(name) for name in facts if name not in self._known)
         lists = [*map(list, found[self._lists])]  # the caller may go on using its own
         ends, items = self._items(lists)
-        values = np.empty(len(self.columns), np.int64)
+        values = np.empty((1, len(self.columns)), np.int64)
         try:
             self._layout.pack_into(
                 values, 0, *found[self._numbers],
@@ -121,11 +121,11 @@ class Encoder:
         coded = np.array(ends + items, np.int32)
         n = len(ends)
         null_structs = [f.name for f in self._structs if facts.get(f.name, _ABSENT) is None] if self._structs else ()
-        return Row(values, shape.states, coded[n:], coded[:n], (*found[:self._first_list], *lists), null_structs)
+        return Row(values, shape.states, coded[n:], coded[None, :n], (*found[:self._first_list], *lists), null_structs)
 
     def facts_of(self, row: Row) -> dict[str, Any]:
         """The declared facts as they were given, structs flattened."""
-        states = row.states.tolist()
+        states = row.states[0].tolist()
         facts = {name: None if states[i] == NULL else value
                  for name, i, value in zip(self._names, self._given, row.given, strict=True) if states[i] != MISSING}
         return {**facts, **dict.fromkeys(row.null_structs)} if row.null_structs else facts
@@ -148,13 +148,13 @@ class Encoder:
 
     def learn_texts(self, row: Row) -> None:
         """Give codes to the texts of `row` that have none yet, in the vocabulary and in the row itself."""
-        for i, code, text in zip(self._string_columns, row.values[self._string_columns].tolist(), row.given[self._strings], strict=True):
-            if code == 0 and row.states[i] == VALUE:
-                row.values[i] = self.vocabulary.learn(self.columns[i].name, text)
+        for i, code, text in zip(self._string_columns, row.values[0, self._string_columns].tolist(), row.given[self._strings], strict=True):
+            if code == 0 and row.states[0, i] == VALUE:
+                row.values[0, i] = self.vocabulary.learn(self.columns[i].name, text)
         if 0 not in row.item_codes.tolist():
             return
         start = 0
-        for i, codes, texts, stop in zip(self._given[self._lists], self._list_codes, row.given[self._lists], row.item_offsets[1:].tolist(),
+        for i, codes, texts, stop in zip(self._given[self._lists], self._list_codes, row.given[self._lists], row.item_offsets[0, 1:].tolist(),
                                          strict=True):
             if codes is not None and 0 in row.item_codes[start:stop].tolist():
                 row.item_codes[start:stop] = [self.vocabulary.learn(self.columns[i].name, text) for text in texts]
@@ -162,11 +162,11 @@ class Encoder:
 
     def _new_shape(self, types: tuple[type, ...], without_channel: bool) -> _Shape:
         """Work out what rows of these types need; remembered, since customers differ in few ways."""
-        states = np.zeros(len(self.columns), np.uint8)
+        states = np.zeros((1, len(self.columns)), np.uint8)
         for i, type_ in zip(self._given, types, strict=True):
-            states[i] = NULL if type_ is NoneType else MISSING if type_ is _AbsentType else VALUE
+            states[0, i] = NULL if type_ is NoneType else MISSING if type_ is _AbsentType else VALUE
         if without_channel:
-            states[self._built_in["channel"]] = states[self._built_in["direction"]] = MISSING
+            states[0, self._built_in["channel"]] = states[0, self._built_in["direction"]] = MISSING
         odd = tuple(compress(range(len(types)), map(is_not, types, self._types)))
         shape = _Shape(states, odd, sum(type_ is not _AbsentType for type_ in types))
         shapes = self._shapes_without_channel if without_channel else self._shapes

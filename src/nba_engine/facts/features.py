@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from copy import copy
 
 import numpy as np
 import numpy.typing as npt
@@ -100,20 +101,28 @@ class Features:
         states: npt.NDArray[np.uint8],
         item_codes: npt.NDArray[np.int32],
         item_offsets: npt.NDArray[np.int32],
-        rank: int,
         index_out: npt.NDArray[np.int32],
         value_out: npt.NDArray[np.float64],
-    ) -> int:
-        """Write the active features of one row, bias first and rank (from 2 on; 10 and later alike) last; return how many.
+        n_active_out: npt.NDArray[np.int64],
+    ) -> None:
+        """Write the active features of n rows as they are at the first rank, bias first.
 
-        `values` int64[n_columns], `states` uint8[n_columns], `item_codes` int32[n_items], `item_offsets` int32[n_lists + 1] as in
-        the encoded row; `index_out` int32 and `value_out` float64 hold at least `active_max`. Changes nothing else.
+        `values` int64[n, n_columns], `states` uint8[n, n_columns], `item_codes` int32[n_items], `item_offsets` int32[n, n_lists + 1] as in
+        encoded rows; `index_out` int32 and `value_out` float64 hold n rows of at least `active_max`, `n_active_out` int64[n] says how many.
         """
-        n_active = _fill_features(values, states, item_codes, item_offsets, self._blocks, self._scaling, index_out, value_out, self._now)
+        _fill_features(values, states, item_codes, item_offsets, self._blocks, self._scaling, index_out, value_out, n_active_out, self._now)
+
+    def frozen(self) -> Features:
+        """Features that read numbers as these do now, whatever is observed meanwhile."""
+        found = copy(self)
+        found._scaling = self._scaling.copy()
+        return found
+
+    def add_rank(self, rank: int, index: npt.NDArray[np.int32], value: npt.NDArray[np.float64], n_active: int) -> int:
+        """Put the feature of a rank (from 2 on; 10 and later alike) behind the `n_active` of one row; returns how many there are now."""
         if rank < 2:
             return n_active
-        index_out[n_active] = self.rank_feature(rank)
-        value_out[n_active] = 1.0
+        index[n_active], value[n_active] = self.rank_feature(rank), 1.0
         return n_active + 1
 
     def rank_feature(self, rank: int) -> int:
@@ -121,7 +130,8 @@ class Features:
         return -1 if rank < 2 else self._first_rank + min(rank, RANK_MAX) - 2
 
     def observe(self, values: npt.NDArray[np.int64], states: npt.NDArray[np.uint8]) -> None:
-        """Let the running means and deviations take in one row: once per learned outcome, before its update."""
+        """Let the running means and deviations take in one row, int64[n_columns] and uint8[n_columns]: once per learned outcome, before its
+        update."""
         _fill_numbers(values, states, self._blocks, self._numbers, self._now)
         _scaling.observe(self._numbers, self._scaling)
 
@@ -168,7 +178,13 @@ def _active_of(kind: int, categories_max: int) -> int:
 
 
 @kernel
-def _fill_features(values, states, item_codes, item_offsets, blocks, scaling, index_out, value_out, now):
+def _fill_features(values, states, item_codes, item_offsets, blocks, scaling, index_out, value_out, n_active_out, now):
+    for r in range(values.shape[0]):
+        n_active_out[r] = _fill_row(values[r], states[r], item_codes, item_offsets[r], blocks, scaling, index_out[r], value_out[r], now)
+
+
+@kernel
+def _fill_row(values, states, item_codes, item_offsets, blocks, scaling, index_out, value_out, now):
     index_out[0] = 0
     value_out[0] = 1.0
     n = 1

@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from copy import copy
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from nba_engine.models.contract import Floats, Index, Receipt, State, entities_of, positions
+from nba_engine.models.contract import Floats, Index, Offsets, Receipt, State, entities_of, positions
 from nba_engine.numerics.kernel import kernel
 
 BASE_RATE = 0.1
@@ -35,13 +36,24 @@ class BetaBernoulli:
         self._paths = np.ascontiguousarray(paths, dtype=np.int32)
         self._sums = np.zeros((n_entities, 2), dtype=np.int64)
 
-    def score(self, index: Index, value: Floats, n_active: int, candidates: Index, mean_out: Floats, deviation_out: Floats) -> None:
+    def scratch(self, n_rows: int) -> None:
+        """None is needed."""
+
+    def score(self, scratch: None, index: Index, value: Floats, n_active: Offsets, offsets: Offsets, candidates: Index, mean_out: Floats,
+              deviation_out: Floats) -> None:
         """Write mean and standard deviation of each candidate's Beta belief."""
         _fill_propensity(self._sums, self._paths, candidates, mean_out, deviation_out)
 
-    def score_with(self, features: Index, value: Floats, n_active: int, candidates: Index, mean_out: Floats) -> None:
+    def score_with(self, scratch: None, features: Index, value: Floats, n_active: Offsets, offsets: Offsets, candidates: Index,
+                   mean_out: Floats) -> None:
         """As `score`: this model reads no features."""
-        self.score(features, value, n_active, candidates, mean_out, np.empty(candidates.size))
+        _fill_propensity(self._sums, self._paths, candidates, mean_out, np.empty(candidates.size))
+
+    def frozen(self) -> BetaBernoulli:
+        """A model that scores as this one does now, whatever is learned meanwhile."""
+        found = copy(self)
+        found._sums = self._sums.copy()
+        return found
 
     def update(self, index: Index, value: Floats, n_active: int, candidate: int, reward: float) -> Receipt:
         """Count one presented candidate's reward in [0, 1]."""

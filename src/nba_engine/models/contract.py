@@ -18,6 +18,7 @@ LEVELS = ("global", "issue", "group", "action", "treatment")
 
 State = dict[str, npt.NDArray[Any]]
 Index = npt.NDArray[np.int32]
+Offsets = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
 
@@ -59,15 +60,29 @@ class Model(Protocol):
     version: int
     """Increases with each change of beliefs."""
 
-    def score(self, index: Index, value: Floats, n_active: int, candidates: Index, mean_out: Floats, deviation_out: Floats) -> None:
-        """Write propensity float64[m] and its posterior standard deviation float64[m] for `candidates` int32[m]; changes no belief."""
+    def scratch(self, n_rows: int) -> Any:
+        """Arrays that scoring writes to, for up to `n_rows` rows at once: one thread at a time."""
         ...
 
-    def score_with(self, features: Index, value: Floats, n_active: int, candidates: Index, mean_out: Floats) -> None:
-        """Propensities float64[k] for the row scored last, each candidate with one more active feature of value 1 (-1: none).
+    def score(self, scratch: Any, index: Index, value: Floats, n_active: Offsets, offsets: Offsets, candidates: Index, mean_out: Floats,
+              deviation_out: Floats) -> None:
+        """Write propensity float64[m] and its posterior standard deviation float64[m] for the candidates of n rows; changes no belief.
+
+        `index` int32[n, >= active] and `value` float64 alike hold `n_active` int64[n] features of each row; `offsets` int64[n + 1]: the
+        candidates of row r are `candidates[offsets[r]:offsets[r + 1]]` (int32).
+        """
+        ...
+
+    def score_with(self, scratch: Any, features: Index, value: Floats, n_active: Offsets, offsets: Offsets, candidates: Index,
+                   mean_out: Floats) -> None:
+        """Propensities float64[m] for the rows scored last, the k-th candidate of a row with one more active feature `features[k]` (-1: none).
 
         How an offer's rank enters: the row is the same, only the rank's own feature is added.
         """
+        ...
+
+    def frozen(self) -> Model:
+        """A model that scores as this one does now, whatever is learned meanwhile; it cannot learn."""
         ...
 
     def update(self, index: Index, value: Floats, n_active: int, candidate: int, reward: float) -> Receipt:

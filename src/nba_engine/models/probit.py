@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nba_engine.models import posterior
-from nba_engine.models.contract import LEVELS, Floats, Index, Receipt, State, entities_of, positions
+from nba_engine.models.contract import Floats, Index, Offsets, Receipt, State, entities_of, positions
 from nba_engine.numerics.kernel import kernel, scalar
 from nba_engine.numerics.normal import cdf_and_pdf, normal_cdf, normal_pdf
 
@@ -60,17 +61,29 @@ class Probit:
         self._prior = _prior_of(self._paths, n_entities, prior)
         self._sums = np.zeros((n_features, n_entities, 2), dtype=np.int64)
         self._packed = np.zeros((n_features, 2, n_entities), dtype=np.int16)
-        self._totals = np.zeros((2, n_entities), dtype=np.float32)
-        self._below = np.zeros((2, n_entities))
         posterior.refresh(self._prior, self._sums, self._packed)
 
-    def score(self, index: Index, value: Floats, n_active: int, candidates: Index, mean_out: Floats, deviation_out: Floats) -> None:
-        """Write propensity and its standard deviation (delta method: phi(m / c) s / c, c = sqrt(1 + s^2)) for each candidate."""
-        _fill_scores(index, value, n_active, self._packed, self._prior, self._totals, self._paths, candidates, self._below, mean_out, deviation_out)
+    def scratch(self, n_rows: int) -> tuple[npt.NDArray[np.float32], Floats]:
+        """Arrays for scoring up to `n_rows` rows at once, one thread at a time: 8 bytes a row and entity."""
+        n_entities = self._packed.shape[2]
+        return np.zeros((n_rows, 2, n_entities), dtype=np.float32), np.zeros((2, n_entities))
 
-    def score_with(self, features: Index, value: Floats, n_active: int, candidates: Index, mean_out: Floats) -> None:
-        """Propensities float64[k] for the row scored last, each candidate with one more active feature of value 1 (-1: none)."""
-        _fill_propensity_with(features, value, n_active, self._packed, self._totals, self._prior, self._paths, candidates, mean_out)
+    def score(self, scratch: tuple[npt.NDArray[np.float32], Floats], index: Index, value: Floats, n_active: Offsets, offsets: Offsets,
+              candidates: Index, mean_out: Floats, deviation_out: Floats) -> None:
+        """Write propensity and its standard deviation (delta method: phi(m / c) s / c, c = sqrt(1 + s^2)) for each candidate of each row."""
+        totals, below = scratch
+        _fill_scores(index, value, n_active, offsets, self._packed, self._prior, totals, self._paths, candidates, below, mean_out, deviation_out)
+
+    def score_with(self, scratch: tuple[npt.NDArray[np.float32], Floats], features: Index, value: Floats, n_active: Offsets, offsets: Offsets,
+                   candidates: Index, mean_out: Floats) -> None:
+        """Propensities float64[m] for the rows scored last, each row's candidates with one more active feature of value 1 (-1: none)."""
+        _fill_propensity_with(features, value, n_active, offsets, self._packed, scratch[0], self._prior, self._paths, candidates, mean_out)
+
+    def frozen(self) -> Probit:
+        """A model that scores as this one does now, whatever is learned meanwhile; it cannot learn."""
+        found = copy(self)
+        found._packed = self._packed.copy()
+        return found
 
     def update(self, index: Index, value: Floats, n_active: int, candidate: int, reward: float) -> Receipt:
         """Learn one presented candidate's reward in [0, 1]."""
@@ -140,10 +153,12 @@ def _prior_of(paths: Index, n_entities: int, prior: Prior) -> posterior.Prior:
 
 
 @kernel
-def _fill_scores(index, value, n_active, packed, prior, totals, paths, candidates, below, mean_out, deviation_out):
-    """Totals of every entity, then every candidate's propensity."""
-    _fill_totals(index, value, n_active, packed, prior, totals)
-    _fill_propensity(value, n_active, totals, prior, paths, candidates, below, mean_out, deviation_out)
+def _fill_scores(index, value, n_active, offsets, packed, prior, totals, paths, candidates, below, mean_out, deviation_out):
+    """For each row the totals of every entity, then every candidate's propensity."""
+    for r in range(offsets.size - 1):
+        a, b = offsets[r], offsets[r + 1]
+        _fill_totals(index[r], value[r], n_active[r], packed, prior, totals[r])
+        _fill_propensity(value[r], n_active[r], totals[r], prior, paths, candidates[a:b], below, mean_out[a:b], deviation_out[a:b])
 
 
 @kernel
@@ -212,27 +227,29 @@ def _propensity(mean, variance):
 
 
 @kernel
-def _fill_propensity_with(features, value, n_active, packed, totals, prior, paths, candidates, mean_out):
-    """Each candidate's propensity with one more active feature of value 1; -1 for none."""
-    length = 0.0
-    for i in range(n_active):
-        length += value[i] * value[i]
-    bias = value[0] * value[0]
-    for i in range(candidates.shape[0]):
-        mean, variance = 0.0, 0.0
-        for level in range(paths.shape[1]):
-            entity = paths[candidates[i], level]
-            if entity < 0:
-                continue
-            own_mean, own_variance = np.float64(totals[0, entity]), np.float64(totals[1, entity])
-            if features[i] >= 0:
-                own_mean += posterior.MEAN_UNIT * packed[features[i], 0, entity]
-                own_variance += (posterior.DEVIATION_UNIT * packed[features[i], 1, entity]) ** 2 * prior[posterior.VARIANCE, entity]
-            more = np.float64(features[i] >= 0)
-            at_prior = bias * prior[posterior.BIAS_VARIANCE, entity] + (length - bias + more) * prior[posterior.VARIANCE, entity]
-            mean += own_mean
-            variance = _variance_below(variance, own_variance, at_prior, length + more)
-        mean_out[i] = _propensity(mean, variance)[0]
+def _fill_propensity_with(features, value, n_active, offsets, packed, totals, prior, paths, candidates, mean_out):
+    """Each candidate's propensity with one more active feature of value 1, `features[k]` for the k-th of its row; -1 for none."""
+    for r in range(offsets.size - 1):
+        length = 0.0
+        for i in range(n_active[r]):
+            length += value[r, i] * value[r, i]
+        bias = value[r, 0] * value[r, 0]
+        for i in range(offsets[r], offsets[r + 1]):
+            feature = features[i - offsets[r]]
+            mean, variance = 0.0, 0.0
+            for level in range(paths.shape[1]):
+                entity = paths[candidates[i], level]
+                if entity < 0:
+                    continue
+                own_mean, own_variance = np.float64(totals[r, 0, entity]), np.float64(totals[r, 1, entity])
+                if feature >= 0:
+                    own_mean += posterior.MEAN_UNIT * packed[feature, 0, entity]
+                    own_variance += (posterior.DEVIATION_UNIT * packed[feature, 1, entity]) ** 2 * prior[posterior.VARIANCE, entity]
+                more = np.float64(feature >= 0)
+                at_prior = bias * prior[posterior.BIAS_VARIANCE, entity] + (length - bias + more) * prior[posterior.VARIANCE, entity]
+                mean += own_mean
+                variance = _variance_below(variance, own_variance, at_prior, length + more)
+            mean_out[i] = _propensity(mean, variance)[0]
 
 
 @kernel

@@ -1,13 +1,13 @@
-"""Which targets of a rule index are definitely true for one encoded row: the only code of this room on the decision path.
+"""Which targets of a rule index are definitely true for encoded rows: the only code of this room on the decision path.
 
-Cost: two kernel calls; `make bench` prints what 1,000 rules of 5 conditions take ("rules alone").
+Cost: two kernel calls for any number of rows; `make bench` prints what 1,000 rules of 5 conditions take ("rules alone").
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -26,42 +26,54 @@ _STATE_NONE = 2
 _COUNTED_MAX = 16
 
 
-class Evaluation:
-    """Answers one rule index, row after row, in arrays of its own: one thread at a time, results hold until the next row.
+class Rows(Protocol):
+    """Encoded rows, as much as rules read of them: int64[n, n_columns], uint8[n, n_columns], int32[n_items], int32[n, n_lists + 1]."""
 
-    bits uint64[index.n_words]: bit t is target t (clauses and gates stand behind the targets); values int64[n_slots] and states
-    uint8[n_slots]: every slot, 0 a value.
+    values: npt.NDArray[np.int64]
+    states: npt.NDArray[np.uint8]
+    item_codes: npt.NDArray[np.int32]
+    item_offsets: npt.NDArray[np.int32]
+
+
+class Evaluation:
+    """Answers one rule index for up to `n_rows` rows at once, in arrays of its own: one thread at a time, results hold until the next run.
+
+    bits uint64[n_rows, index.n_words]: bit t is target t (clauses and gates stand behind the targets); values int64[n_rows, n_slots] and
+    states uint8[n_rows, n_slots]: every slot, 0 a value.
     """
 
-    def __init__(self, index: RuleIndex) -> None:
+    def __init__(self, index: RuleIndex, n_rows: int = 1) -> None:
         self._index = index
         chosen = np.zeros(len(index.divisions), np.int32)
         self._tables = (index.divisions, index.cuts, index.rows, index.demands, index.references, index.n_target_words, chosen)
-        self.bits = np.zeros(index.n_words, np.uint64)
-        self.values = index.initial_values.copy()
-        self.states = np.zeros(len(self.values), np.uint8)
+        self.bits = np.zeros((n_rows, index.n_words), np.uint64)
+        self.values = np.tile(index.initial_values, (n_rows, 1))
+        self.states = np.zeros(self.values.shape, np.uint8)
 
-    def run(self, values: npt.NDArray[np.int64], states: npt.NDArray[np.uint8], item_codes: npt.NDArray[np.int32],
-            item_offsets: npt.NDArray[np.int32], variables: Callable[[], Mapping[str, Any]]) -> None:
-        """Evaluate one encoded row (int64[n_columns], uint8[n_columns] and its list items).
+    def run(self, rows: Rows, variables: Callable[[int], Mapping[str, Any]]) -> None:
+        """Evaluate encoded rows. `variables` gives the facts of a row as the plain evaluator reads them; it is called only where the index
+        has host slots."""
+        if self._index.hosts:
+            for r in range(len(rows.values)):
+                self._answer_hosts(r, variables(r))
+        _fill_slots(self._index.program, rows.values, rows.states, rows.item_codes, rows.item_offsets, self.values, self.states)
+        _fill_truth(len(rows.values), self.values, self.states, *self._tables, self.bits)
 
-        `variables` gives the facts as the plain evaluator reads them; it is called only where the index has host slots.
-        """
-        index = self._index
-        if index.hosts:
-            self._answer_hosts(variables())
-        _fill_slots(index.program, values, states, item_codes, item_offsets, self.values, self.states)
-        _fill_truth(self.values, self.states, *self._tables, self.bits)
-
-    def _answer_hosts(self, variables: Mapping[str, Any]) -> None:
+    def _answer_hosts(self, row: int, variables: Mapping[str, Any]) -> None:
         for host in self._index.hosts:
             number = number_of(plain.cel_value(host.node, variables, nullable=True))
-            self.states[host.slot] = 0 if number is not None else _STATE_NONE
-            self.values[host.slot] = number or 0
+            self.states[row, host.slot] = 0 if number is not None else _STATE_NONE
+            self.values[row, host.slot] = number or 0
 
 
 @kernel
-def _fill_truth(values, states, divisions, cuts, rows, demands, references, n_target_words, chosen, bits):
+def _fill_truth(n_rows, values, states, divisions, cuts, rows, demands, references, n_target_words, chosen, bits):
+    for r in range(n_rows):
+        _fill_row(values[r], states[r], divisions, cuts, rows, demands, references, n_target_words, chosen, bits[r])
+
+
+@kernel
+def _fill_row(values, states, divisions, cuts, rows, demands, references, n_target_words, chosen, bits):
     """AND the row of every slot's cell over the targets' words, OR them over the clauses' words, then settle the demands in order."""
     _fill_chosen(values, states, divisions, cuts, chosen)
     bits[:] = 0
