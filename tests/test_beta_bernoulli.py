@@ -21,8 +21,8 @@ def learned(outcomes, paths=PATHS):
         model.update(*NOTHING, candidate, reward)
     mean, deviation = np.zeros(len(paths)), np.zeros(len(paths))
     index, value, n_active = NOTHING
-    model.score(model.scratch(1), index[None], value[None], np.array([n_active]), np.array([0, len(paths)]), np.arange(len(paths), dtype=np.int32), mean,
-                deviation)
+    candidates, offsets = np.arange(len(paths), dtype=np.int32), np.array([0, len(paths)])
+    model.score(model.scratch(1), index[None], value[None], np.array([n_active]), offsets, candidates, mean, deviation)
     return model, mean, deviation
 
 

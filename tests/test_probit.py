@@ -27,8 +27,8 @@ def scored(model, features, candidates):
     index = np.array([f for f, _ in features], dtype=np.int32)
     value = np.array([x for _, x in features])
     mean, deviation = np.zeros(len(candidates)), np.zeros(len(candidates))
-    model.score(model.scratch(1), index[None], value[None], np.array([len(features)]), np.array([0, len(candidates)]), np.array(candidates, dtype=np.int32),
-                mean, deviation)
+    offsets, candidates = np.array([0, len(candidates)]), np.array(candidates, dtype=np.int32)
+    model.score(model.scratch(1), index[None], value[None], np.array([len(features)]), offsets, candidates, mean, deviation)
     return mean, deviation
 
 

@@ -5,7 +5,7 @@ One thread at a time (the engine's lock), but for frozen scorers. Nothing here k
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -47,7 +47,8 @@ class Scorer:
         self._rank_features = np.array([features.rank_feature(rank) for rank in range(1, RANK_MAX + 1)], np.int32)
 
     def score(self, rows: Rows, offsets: Offsets, candidates: Ints, propensity_out: Floats, deviation_out: Floats) -> None:
-        """Propensity at rank 1 and its posterior deviation, float64[m] each, for `candidates` int32[m], row r's between its `offsets` int64[n + 1]."""
+        """Propensity at rank 1 and its posterior deviation, float64[m] each, for `candidates` int32[m], row r's between its `offsets` int64[n + 1].
+        """
         self._features.fill(rows.values, rows.states, rows.item_codes, rows.item_offsets, self.index, self.value, self.n_active)
         self._model.score(self._scratch, self.index, self.value, self.n_active, offsets, candidates, propensity_out, deviation_out)
 
@@ -77,9 +78,10 @@ class Beliefs:
         """Counts every change of beliefs."""
         return self.model.version
 
-    def frozen_scorer(self, n_rows: int) -> Scorer:
-        """Scores as these beliefs do now, whatever is learned meanwhile."""
-        return Scorer(self.features.frozen(), self.model.frozen(), n_rows)
+    def frozen(self) -> Callable[[int], Scorer]:
+        """Makes scorers, for so many rows, that score as these beliefs do now, whatever is learned meanwhile."""
+        features, model = self.features.frozen(), self.model.frozen()
+        return lambda n_rows: Scorer(features, model, n_rows)
 
     def update(self, row: Row, rank: int, candidate: int, reward: float) -> Receipt:
         """Learn that `candidate`, presented at `rank` in the situation of `row`, earned `reward` in [0, 1]."""

@@ -77,13 +77,11 @@ class Workspace:
         self.propensity, self.deviation = np.empty(n_rows * n), np.empty(n_rows * n)
         self.slate = SlateScratch(n_rows * n, n)
 
-    def ask(self, row: int, at_us: int, channel_index: int, noise_key: int, limit: int, plan: Plan, control_group: ControlGroup | None) -> None:
-        """Note what is asked for one row; a control group has a law of its own."""
-        self.at_us[row], self.channel_index[row], self.noise_keys[row] = at_us, channel_index, noise_key
-        if control_group is None:
-            self.kinds[row], self.limits[row] = plan.exploration.kind, limit
-        else:
-            self.kinds[row], self.limits[row] = CONTROL, limit if control_group.kind == "uniform" else 0
+    def serve(self, row: int, control_group: ControlGroup) -> None:
+        """Put the control group's own law in place of the plan's for one row."""
+        self.kinds[row] = CONTROL
+        if control_group.kind == "nothing":
+            self.limits[row] = 0
 
 
 def decide(plan: Plan, scorer: Scorer, history: History, row: Row, at_us: int, channel_index: int, noise_key: int, limit: int, work: Workspace,
@@ -93,7 +91,10 @@ def decide(plan: Plan, scorer: Scorer, history: History, row: Row, at_us: int, c
     Parameters: `row` as `plan.encoder` made it at `at_us`; the others as `Workspace` says; `work` is overwritten.
     """
     limit = min(limit, len(plan.action_ids))
-    work.ask(0, at_us, channel_index, noise_key, limit, plan, control_group)
+    work.at_us[0], work.channel_index[0], work.noise_keys[0] = at_us, channel_index, noise_key
+    work.kinds[0], work.limits[0] = plan.exploration.kind, limit
+    if control_group is not None:
+        work.serve(0, control_group)
     drawn = judge(plan, scorer, (history,), row, limit, work, lambda _: plan.encoder.variables(row))
     m = int(work.offsets[1])
     slate = drawn.slate(0, work.slate.first_pmf[:m].copy())

@@ -9,25 +9,25 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
 from nba_engine.catalog.catalog import Catalog
+from nba_engine.contact.history import History
 from nba_engine.decision import decide, offers_of
 from nba_engine.errors import RequestError, StoreError, UnknownDecisionError
 from nba_engine.explaining import explain
 from nba_engine.learning import check_outcome, offer_position, place, repeated, take
 from nba_engine.ledger import Kept
 from nba_engine.memory import Memory
-from nba_engine.numerics.random import key_of
 from nba_engine.ports import Clock, ProfileStore
 from nba_engine.records import Decision, Explanation, Outcome, Receipt
 
 if TYPE_CHECKING:
-    from nba_engine.catalog.plan import ControlGroup, Plan
+    import pyarrow as pa
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _MICROSECOND = timedelta(microseconds=1)
@@ -126,17 +126,16 @@ class Engine:
         row = plan.encoder.encode(given, at_us, channel, direction)
         with self._lock:
             self._require_open()
-            if request_id is not None and (known := self._memory.find_request(request_id)) is not None:
-                return self._same_request(known.decision, subject, channel)
+            if request_id is not None and (known := self._known_request(request_id)) is not None:
+                return self._same_request(known, subject, channel)
             if plan is not state.plan:  # a reload came in between
                 plan, channel_index, direction = state.plan, *self._channel(channel)
                 row = plan.encoder.encode(given, at_us, channel, direction)
             asked = state.ledger.subject(subject)
             key = interaction if interaction is not None else f"#{asked.n_decisions + 1}"
-            window = f"window {at_us // plan.sticky_us}" if plan.sticky_us else key
-            control_group = self._control_group(plan, subject)
+            control_group = plan.control_group(self._seed, subject)
             judgement = decide(plan, state.beliefs.scorer, state.contacts.history(subject), row, at_us, channel_index,
-                               key_of(f"{self._seed}\x1f{subject}\x1f{window}"), limit, state.work, control_group)
+                               plan.noise_key(self._seed, subject, key, at_us), limit, state.work, control_group)
             self._n_decisions += 1
             decision = Decision(
                 f"{self._id_prefix}-{self._n_decisions:x}", request_id, key, subject, channel, _EPOCH + timedelta(microseconds=at_us),
@@ -146,6 +145,47 @@ class Engine:
             self._memory.remember_decision(kept, limit)
             place(state, kept)
         return decision
+
+    def decide_batch(self, table: Any, *, limit: int = 1, threads: int = 1, progress: Callable[[int, int], None] | None = None) -> pa.Table:
+        """The next best actions for many subjects: a question only, of which nothing is remembered.
+
+        Parameters
+        ----------
+        table : anything that exports Arrow (a Table, a data frame, a dict of columns): `subject`, optionally `channel`, `at`, `interaction`,
+            `request_id`, and a column per fact. A null cell is a fact given as null; in `channel` it means all, in `at` now.
+        limit : offers per row at most. threads : how many work at once. progress : called with the rows done and all rows.
+
+        Returns
+        -------
+        A row per offer, in order of the requests: `row` (the request's place), `subject`, `at`, `interaction`, `request_id`, `rank`, the fields of
+        `Offer`, `slate_probability`, `control_group`; a request without offers has one row whose rank and action are null. The same as
+        `decide` would have answered one by one under the beliefs of the start. With a column `label` (and the facts) it is what `learn` takes.
+
+        Raises
+        ------
+        RequestError : `subject` is missing, a channel is unknown; FactsError : a fact of the wrong type. RequestError names the row.
+
+        Notes
+        -----
+        **Cost**: as README's table says (`make bench`). Live decisions go on meanwhile; the engine's lock is held to look at histories only.
+        """
+        from nba_engine.batch.answering import Standing, answer, with_repeats
+        from nba_engine.batch.requests import interaction_keys, read, repeats
+
+        _check_request("", limit)
+        with self._lock:
+            self._require_open()
+            state = self._memory.state
+            plan = state.plan
+            standing = Standing(plan, plan.encoder.frozen(), state.beliefs.frozen(), self._histories, self._profile, self._seed)
+        requests = read(table, plan, self._clock.now_us())
+        with self._lock:
+            again, known = repeats(requests, self._known_request)
+            kept = [row for row in range(len(requests)) if row not in again and row not in known]
+            asked = requests.take(kept) if again or known else requests
+            keys = interaction_keys(asked, state.ledger.n_decisions)
+        found = answer(standing, asked, keys, limit, threads, progress)
+        return with_repeats(found, kept, again, known) if again or known else found
 
     def record(
         self,
@@ -285,6 +325,16 @@ class Engine:
         profile = None if self._profile is None else self._profile(subject)
         return {**profile, **(facts or {})} if profile else facts or {}
 
+    def _known_request(self, request_id: str) -> Decision | None:
+        known = self._memory.find_request(request_id)
+        return None if known is None else known.decision
+
+    def _histories(self, subjects: Sequence[str]) -> list[History]:
+        """Copies of contact histories, so that they may be read while others record."""
+        with self._lock:
+            contacts = self._memory.state.contacts
+            return [contacts.history(subject).copied() for subject in subjects]
+
     def _channel(self, channel: str | None) -> tuple[int, str | None]:
         plan = self._memory.state.plan
         if channel is None:
@@ -309,12 +359,6 @@ class Engine:
         if not _FIRST_US <= at <= _LAST_US:
             raise RequestError(f"at={at} is not in the years 1 to 9999; give an aware datetime or epoch microseconds", "at")
         return at
-
-    def _control_group(self, plan: Plan, subject: str) -> ControlGroup | None:
-        if not plan.control_groups:
-            return None
-        place = key_of(f"{self._seed}\x1fcontrol\x1f{subject}") / 2.0**64
-        return next((group for group in plan.control_groups if group.start <= place < group.stop), None)
 
     def _same_request(self, decision: Decision, subject: str, channel: str | None) -> Decision:
         if (decision.subject, decision.channel) == (subject, channel):

@@ -254,8 +254,9 @@ def _in_this_plan(state: State, kept: Kept, position: int) -> tuple[Row, int] | 
     if candidate is None:
         return None
     channel = _channel(state, kept.decision.channel)
+    direction = None if channel is None else channel.direction
     try:
-        row = plan.encoder.encode(kept.plan.encoder.facts_of(judgement.row), judgement.at_us, kept.decision.channel, None if channel is None else channel.direction)
+        row = plan.encoder.encode(kept.plan.encoder.facts_of(judgement.row), judgement.at_us, kept.decision.channel, direction)
     except FactsError:
         # The new catalog declares a fact otherwise than the one this decision was made under: nothing can be learned across that.
         return None

@@ -90,6 +90,11 @@ class Ledger:
         """The subject's own record; an empty one, not kept, if it is new."""
         return self.subjects.get(name) or Subject()
 
+    def n_decisions(self, name: str) -> int:
+        """How many decisions a subject has had."""
+        found = self.subjects.get(name)
+        return 0 if found is None else found.n_decisions
+
     def keep(self, kept: Kept) -> None:
         """Take a decision in; the oldest leaves where there are too many."""
         decision = kept.decision

@@ -16,6 +16,7 @@ from nba_engine.arbitration.exploration import Exploration
 from nba_engine.catalog.catalog import Catalog
 from nba_engine.contact.rules import ContactRules
 from nba_engine.facts.encoding import Encoder
+from nba_engine.numerics.random import key_of
 from nba_engine.rules.index import RuleIndex
 
 Words = npt.NDArray[np.uint64]
@@ -107,4 +108,16 @@ class Plan:
     @property
     def n_candidates(self) -> int:
         return len(self.action)
+
+    def control_group(self, seed: int, subject: str) -> ControlGroup | None:
+        """The control group that serves a subject, by a hash of its name."""
+        if not self.control_groups:
+            return None
+        place = key_of(f"{seed}\x1fcontrol\x1f{subject}") / 2.0**64
+        return next((group for group in self.control_groups if group.start <= place < group.stop), None)
+
+    def noise_key(self, seed: int, subject: str, interaction: str, at_us: int) -> int:
+        """Names the noise of a subject's sticky window: the interaction, or a span of time."""
+        window = f"window {at_us // self.sticky_us}" if self.sticky_us else interaction
+        return key_of(f"{seed}\x1f{subject}\x1f{window}")
 

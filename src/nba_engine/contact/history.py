@@ -53,6 +53,14 @@ class History:
         """The events, as a view."""
         return self.events[: self.n_events]
 
+    def copied(self) -> History:
+        """A history of its own with the same events; this one where there are none."""
+        if not self.n_events:
+            return _NOTHING
+        found = History(0)
+        found.events, found.n_events = self.events.copy(), self.n_events
+        return found
+
     def keep(self, kept: npt.NDArray[np.bool_]) -> None:
         """Drop every event that `kept` bool[n_events] does not name."""
         left = self.rows()[kept]
@@ -175,7 +183,8 @@ class Contacts:
             return history, history.events[shown].item(), answered
         number = self.names.number
         event = (at_us, offer_key, interaction_key & _KEY_MASK, number("action", action), number("treatment", treatment_text(action, treatment)),
-                 PRESENTED_NUMBER, -1, -1 if channel is None else number("channel", channel), -1 if direction is None else DIRECTIONS.index(direction))
+                 PRESENTED_NUMBER, -1, -1 if channel is None else number("channel", channel),
+                 -1 if direction is None else DIRECTIONS.index(direction))
         self._append(history, event)
         return history, event, answered
 

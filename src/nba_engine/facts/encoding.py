@@ -7,8 +7,8 @@ The common case is a handful of C-speed passes over all facts: look up, compare 
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping, Sequence
-from copy import deepcopy
+from collections.abc import Iterable, Mapping, Sequence
+from copy import copy, deepcopy
 from datetime import datetime, timedelta, timezone
 from itertools import compress, repeat
 from operator import is_not, itemgetter
@@ -67,7 +67,6 @@ class Encoder:
 
     def __init__(self, facts: Sequence[Fact], vocabulary: Vocabulary) -> None:
         self.columns: tuple[Column, ...] = columns_of(facts)
-        self.vocabulary = vocabulary
         self.unknown_names: set[str] = set()
         self._structs = [fact for fact in facts if fact.type.kind == "struct"]
         self._known = {c.name for c in self.columns} | {fact.name for fact in facts}
@@ -85,16 +84,14 @@ class Encoder:
         self._strings, self._times, self._durations, self._others, self._lists = (
             slice(bounds[KINDS.index(kind)], bounds[KINDS.index(kind) + 1]) for kind in ("string", "timestamp", "duration", "other", "list"))
         self._string_columns = self._given[self._strings]
-        self._string_codes = [vocabulary.codes(name) for name in self._names[self._strings]]
-        self._list_codes = [vocabulary.codes(self.columns[i].name) if self.columns[i].has_vocabulary else None for i in self._given[self._lists]]
-        self._channel_codes, self._direction_codes = vocabulary.codes("channel"), vocabulary.codes("direction")
+        self._take_codes(vocabulary)
         self._built_in = {name: i for i, c in enumerate(self.columns) if c.fact in BUILT_IN_FACTS for name in (c.name,)}
         self._layout = struct.Struct("=" + "".join("d" if c.kind == "double" else "q" for c in self.columns))
 
     def encode(self, facts: Mapping[str, Any], now_us: int, channel: str | None, direction: str | None) -> Row:
         """The row of `facts` at `now_us` (UTC microseconds). Raises FactsError naming the first fact of a wrong type."""
         if self._structs:
-            facts = self._flattened(facts)
+            facts = self.flattened(facts)
         try:
             found: Sequence[Any] = self._look_up(facts) if self._look_up else [facts[name] for name in self._names]
         except KeyError:
@@ -103,8 +100,8 @@ class Encoder:
         shape = (self._shapes if channel is not None else self._shapes_without_channel).get(types) or self._new_shape(types, channel is None)
         if shape.odd:
             found = self._mended(found, shape.odd)
-        if len(facts) > shape.n_given and len(self.unknown_names) < UNKNOWN_NAMES_MAX:
-            self.unknown_names.update(str(name) for name in facts if name not in self._known)
+        if len(facts) > shape.n_given:
+            self.note_unknown(facts)
         lists = [*map(list, found[self._lists])]  # the caller may go on using its own
         ends, items = self._items(lists)
         values = np.empty((1, len(self.columns)), np.int64)
@@ -122,6 +119,24 @@ class Encoder:
         n = len(ends)
         null_structs = [f.name for f in self._structs if facts.get(f.name, _ABSENT) is None] if self._structs else ()
         return Row(values, shape.states, coded[n:], coded[None, :n], (*found[:self._first_list], *lists), null_structs)
+
+    def frozen(self) -> Encoder:
+        """An encoder that gives texts the codes they have now, whatever is learned meanwhile."""
+        found = copy(self)
+        found._take_codes(self.vocabulary.copied())
+        return found
+
+    def _take_codes(self, vocabulary: Vocabulary) -> None:
+        columns = self.columns
+        self.vocabulary = vocabulary
+        self._string_codes = [vocabulary.codes(name) for name in self._names[self._strings]]
+        self._list_codes = [vocabulary.codes(columns[i].name) if columns[i].has_vocabulary else None for i in self._given[self._lists]]
+        self._channel_codes, self._direction_codes = vocabulary.codes("channel"), vocabulary.codes("direction")
+
+    def note_unknown(self, names: Iterable[str]) -> None:
+        """Remember the names that no fact has, so that a misspelt one can be found."""
+        if len(self.unknown_names) < UNKNOWN_NAMES_MAX:
+            self.unknown_names.update(str(name) for name in names if name not in self._known)
 
     def facts_of(self, row: Row) -> dict[str, Any]:
         """The declared facts as they were given, structs flattened."""
@@ -210,7 +225,8 @@ class Encoder:
         column = self.columns[self._given[self._lists][next(i for i, c in enumerate(self._list_codes) if c is codes)]]
         return convert.plain(texts, column.type, column.name)
 
-    def _flattened(self, facts: Mapping[str, Any]) -> dict[str, Any]:
+    def flattened(self, facts: Mapping[str, Any]) -> dict[str, Any]:
+        """Facts by the names of columns: structs taken apart."""
         flat = dict(facts)
         for fact in self._structs:
             if fact.name in flat:

@@ -32,6 +32,12 @@ class Vocabulary:
         codes = self.codes(column)
         return codes.get(text) or (self.name(column, text) if len(codes) < TEXTS_PER_COLUMN_MAX else 0)
 
+    def copied(self) -> Vocabulary:
+        """The same codes, in mappings of its own."""
+        found = Vocabulary()
+        found._codes = {column: dict(codes) for column, codes in self._codes.items()}
+        return found
+
     def state(self) -> dict[str, list[str]]:
         """Column -> its texts in the order of their codes."""
         return {column: list(codes) for column, codes in self._codes.items() if codes}

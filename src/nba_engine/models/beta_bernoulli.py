@@ -42,7 +42,7 @@ class BetaBernoulli:
     def score(self, scratch: None, index: Index, value: Floats, n_active: Offsets, offsets: Offsets, candidates: Index, mean_out: Floats,
               deviation_out: Floats) -> None:
         """Write mean and standard deviation of each candidate's Beta belief."""
-        _fill_propensity(self._sums, self._paths, candidates, mean_out, deviation_out)
+        _fill_propensity(self._sums, self._paths, candidates[: offsets[-1]], mean_out, deviation_out)
 
     def score_with(self, scratch: None, features: Index, value: Floats, n_active: Offsets, offsets: Offsets, candidates: Index,
                    mean_out: Floats) -> None:

@@ -170,11 +170,13 @@ def _fill_totals(index, value, n_active, packed, prior, totals):
     whole = n_active - (n_active - 1) % 4
     for i in range(1, whole, 4):
         w, x, y, z = np.float32(value[i]), np.float32(value[i + 1]), np.float32(value[i + 2]), np.float32(value[i + 3])
-        a, b, c, d = packed[index[i]], packed[index[i + 1]], packed[index[i + 2]], packed[index[i + 3]]
+        a, b, c, d = index[i], index[i + 1], index[i + 2], index[i + 3]
         for e in range(n_entities):
-            mean[e] += (w * np.float32(a[0, e]) + x * np.float32(b[0, e])) + (y * np.float32(c[0, e]) + z * np.float32(d[0, e]))
+            mean[e] += (w * np.float32(packed[a, 0, e]) + x * np.float32(packed[b, 0, e])) + (
+                y * np.float32(packed[c, 0, e]) + z * np.float32(packed[d, 0, e]))
         for e in range(n_entities):
-            wa, xb, yc, zd = w * np.float32(a[1, e]), x * np.float32(b[1, e]), y * np.float32(c[1, e]), z * np.float32(d[1, e])
+            wa, xb = w * np.float32(packed[a, 1, e]), x * np.float32(packed[b, 1, e])
+            yc, zd = y * np.float32(packed[c, 1, e]), z * np.float32(packed[d, 1, e])
             variance[e] += (wa * wa + xb * xb) + (yc * yc + zd * zd)
     for i in range(whole, n_active):
         w, a = np.float32(value[i]), packed[index[i]]

@@ -1,0 +1,122 @@
+"""A table of requests, read: who is asked for, where, when, in which interaction, and the facts; and which of them are repeats."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from nba_engine.catalog.plan import Plan
+from nba_engine.errors import FactsError, RequestError
+from nba_engine.facts import values
+from nba_engine.records import Decision
+from nba_engine.schema import TIMESTAMP
+
+REQUEST_COLUMNS = ("subject", "channel", "at", "interaction", "request_id")
+"""What a column of that name says about the request; every other column is a fact."""
+
+
+@dataclass(frozen=True, slots=True)
+class Requests:
+    """A table of requests, read: who, where (names and indices, -1 for all), when, in which interaction; the facts' columns."""
+
+    subjects: list[str]
+    channels: list[str | None]
+    channel_index: npt.NDArray[np.int64]
+    at_us: npt.NDArray[np.int64]
+    interactions: list[str | None]
+    request_ids: list[str | None]
+    facts: pa.Table
+
+    def __len__(self) -> int:
+        return len(self.subjects)
+
+    def take(self, rows: list[int]) -> Requests:
+        """The requests of these rows."""
+        return Requests([self.subjects[i] for i in rows], [self.channels[i] for i in rows], self.channel_index[rows], self.at_us[rows],
+                        [self.interactions[i] for i in rows], [self.request_ids[i] for i in rows], self.facts.take(rows))
+
+
+def read(table: Any, plan: Plan, now_us: int) -> Requests:
+    """Check the request columns of a table. RequestError names the first row that does not fit."""
+    whole = table if isinstance(table, pa.Table) else pa.table(table)
+    if "subject" not in whole.column_names:
+        raise RequestError(f"the table has no column 'subject'; it has {', '.join(whole.column_names) or 'none'}", "table")
+    n = whole.num_rows
+    subjects = _texts(whole, "subject")
+    channels = _texts(whole, "channel")
+    index: dict[str | None, int] = {None: -1, **plan.channel_of}
+    for row, (subject, channel) in enumerate(zip(subjects, channels, strict=True)):
+        if subject is None:
+            raise RequestError(f"row {row}: subject is null; give a text", "table")
+        if channel not in index:
+            known = ", ".join(plan.channel_ids) or "none"
+            raise RequestError(f"row {row}: channel {channel!r} is not in the catalog; known are {known}, or null for all", "table")
+    at_us = _moments(whole.column("at"), now_us) if "at" in whole.column_names else np.full(n, now_us, np.int64)
+    facts = whole.drop_columns([name for name in REQUEST_COLUMNS if name in whole.column_names])
+    return Requests([s for s in subjects if s is not None], channels, np.array([index[c] for c in channels], np.int64), at_us,
+                    _texts(whole, "interaction"), _texts(whole, "request_id"), facts)
+
+
+def interaction_keys(requests: Requests, n_decisions: Callable[[str], int]) -> list[str]:
+    """The interaction of each row: the one it names, else one of its own, numbered per subject as `decide` would row by row."""
+    asked: Counter[str] = Counter()
+    keys: list[str] = []
+    for subject, named in zip(requests.subjects, requests.interactions, strict=True):
+        asked[subject] += 1
+        keys.append(named if named is not None else f"#{n_decisions(subject) + asked[subject]}")
+    return keys
+
+
+def repeats(requests: Requests, find: Callable[[str], Decision | None]) -> tuple[dict[int, int], dict[int, Decision]]:
+    """Rows whose request id came before: in an earlier row (row -> that row), or with a decision that `find` knows (row -> decision).
+
+    RequestError where an id comes with another subject or channel than before.
+    """
+    first: dict[str, int] = {}
+    again: dict[int, int] = {}
+    known: dict[int, Decision] = {}
+    for row, request_id in enumerate(requests.request_ids):
+        if request_id is None:
+            continue
+        asked = requests.subjects[row], requests.channels[row]
+        earlier = first.setdefault(request_id, row)
+        decision = find(request_id) if earlier == row else known.get(earlier)
+        before = (decision.subject, decision.channel) if decision is not None else (requests.subjects[earlier], requests.channels[earlier])
+        if before != asked:
+            raise RequestError(f"row {row}: request_id {request_id!r} was used for subject {before[0]!r} on channel {before[1]!r}; give "
+                               "every request an id of its own", "request_id")
+        if decision is not None:
+            known[row] = decision
+        elif earlier != row:
+            again[row] = earlier
+    return again, known
+
+
+def _texts(table: pa.Table, name: str) -> list[str | None]:
+    """A column of texts, nulls as None; all None where there is no such column."""
+    if name not in table.column_names:
+        return [None] * table.num_rows
+    found: list[Any] = table.column(name).to_pylist()
+    wrong = next((i for i, text in enumerate(found) if text is not None and not isinstance(text, str)), None)
+    if wrong is not None:
+        raise RequestError(f"row {wrong}: {name} is {found[wrong]!r} of type {type(found[wrong]).__name__}; give a text", "table")
+    return found
+
+
+def _moments(column: pa.ChunkedArray, now_us: int) -> npt.NDArray[np.int64]:
+    """Microseconds UTC; now where null."""
+    if pa.types.is_timestamp(column.type) and column.type.tz is not None:
+        return column.cast(pa.timestamp("us", "UTC"), safe=False).cast(pa.int64()).fill_null(now_us).to_numpy()
+    found: list[int] = []
+    for row, value in enumerate(column.to_pylist()):
+        try:
+            found.append(now_us if value is None else values.epoch_us(values.plain(value, TIMESTAMP, "at")))
+        except FactsError as error:
+            raise RequestError(f"row {row}: {error}", "table") from None
+    return np.array(found, np.int64)
