@@ -204,3 +204,22 @@ def test_names_are_unique_and_take_texts():
 def test_an_age_needs_now():
     with pytest.raises(ValueError, match="'now'"):
         Features([column("since", TIMESTAMP)])
+
+
+def test_many_rows_observed_and_filled_equal_one_by_one():
+    """Each row is read under what was observed up to itself, with the feature of its rank."""
+    r = np.random.default_rng(4)
+    rows = [blank() | {"f0": (int(r.integers(-50, 50)), 0, []), "f4": (int(r.integers(0, 10**15)), 0, [])} for _ in range(12)]
+    alone, together = Features(COLUMNS), Features(COLUMNS)
+    parts = [encoded(row) for row in rows]
+    values, states = np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
+    ranks = np.arange(1, 13)
+    index, value = np.zeros((12, together.active_max), dtype=np.int32), np.zeros((12, together.active_max))
+    n_active = np.zeros(12, dtype=np.int64)
+    together.fill_observed(values, states, parts[0][2], np.concatenate([p[3] for p in parts]), ranks, index, value, n_active)
+    for k, row in enumerate(rows):
+        see(alone, row)
+        own_index, own_value = np.zeros(alone.active_max, dtype=np.int32), np.zeros(alone.active_max)
+        n = fill(alone, row, int(ranks[k]), own_index, own_value)
+        assert n_active[k] == n and index[k, :n].tolist() == own_index[:n].tolist() and value[k, :n].tolist() == own_value[:n].tolist()
+    assert together.state()["scaling"].tolist() == alone.state()["scaling"].tolist()

@@ -188,3 +188,25 @@ def test_a_moved_receipt_drops_what_has_no_place():
     assert moved.index.tolist() == [0, 7]
     assert moved.entities.tolist() == [3, 1]
     assert moved.deltas.tolist() == [[[0, 2], [3, 5]], [[6, 8], [9, 11]]]
+
+
+def test_many_rows_learned_at_once_equal_one_by_one(make):
+    one_by_one, at_once = make(), make()
+    given = list(rows(40, seed=5))
+    for index, value, n_active, candidate, reward in given:
+        one_by_one.update(index, value, n_active, candidate, reward)
+    index, value, n_active, candidates, rewards = (np.array([row[k] for row in given]) for k in range(5))
+    at_once.update_rows(index, value, n_active, candidates.astype(np.int32), rewards)
+    assert as_bytes(at_once) == as_bytes(one_by_one)
+    assert [scored(at_once, row)[0].tolist() for row in rows(5, seed=6)] == [scored(one_by_one, row)[0].tolist() for row in rows(5, seed=6)]
+
+
+def test_a_frozen_model_scores_as_the_model_did(make):
+    model = make()
+    for row in rows(20):
+        model.update(*row)
+    frozen, before = model.frozen(), [scored(model, row)[0].tolist() for row in rows(5, seed=6)]
+    for row in rows(20, seed=7):
+        model.update(*row)
+    assert [scored(frozen, row)[0].tolist() for row in rows(5, seed=6)] == before
+    assert [scored(model, row)[0].tolist() for row in rows(5, seed=6)] != before

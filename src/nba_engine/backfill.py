@@ -1,145 +1,237 @@
-"""History from elsewhere: a table of who was shown what and what came back, taken into contact history and beliefs in time order."""
+"""History from elsewhere: a table of who was shown what and what came back, taken into contact history and beliefs in time order.
+
+It is read, checked, encoded and learned column by column; what comes out is what the same outcomes, recorded one by one, would have left.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from nba_engine.errors import FactsError, OutcomeError, RequestError
-from nba_engine.facts import values
-from nba_engine.journal import codec
+import numpy as np
+import numpy.typing as npt
+
+from nba_engine.contact.history import EVENT
+from nba_engine.contact.names import DIRECTIONS, PRESENTED_NUMBER, treatment_text
+from nba_engine.errors import OutcomeError, RequestError
 from nba_engine.learning import PRESENTED, SKIPPED, State
-from nba_engine.numerics.random import key_of
-from nba_engine.schema import TIMESTAMP
+from nba_engine.numerics.random import key_of, keys_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from nba_engine.catalog.plan import Plan
+
 _NEEDED = ("subject", "channel", "at", "action", "label")
 _OPTIONAL = ("treatment", "reason", "rank", "selection_probability")
+_TEXTS = ("subject", "channel", "action", "label", "treatment", "reason")
+_LEARNED_AT_ONCE = 4096
+_KEY_MASK = np.uint64((1 << 63) - 1)
+
+Ints = npt.NDArray[np.int64]
 
 
-@dataclass(slots=True)
-class PastOffer:
-    """One row: what was offered, when (microseconds), what came back, and the facts of that moment. `rank` from 1."""
-
-    subject: str
-    channel: str | None
-    at_us: int
-    action: str
-    treatment: str | None
-    label: str
-    reason: str | None
-    rank: int
-    facts: Mapping[str, Any]
-
-
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Past:
-    """Rows in time order; `name` makes the keys of their offers."""
+    """Checked rows in time order, as a table of `subject`, `channel`, `at` (int64 microseconds), `action`, `treatment`, `label`, `reason`, `rank`
+    (from 1) and the declared facts; `name` makes the keys of their offers."""
 
     name: str
-    rows: list[PastOffer]
+    rows: pa.Table
 
     @property
     def first_at_us(self) -> int:
-        return self.rows[0].at_us if self.rows else 0
+        return self.rows.column("at")[0].as_py() if self.rows.num_rows else 0
 
     def to_bytes(self) -> bytes:
-        rows = [[r.subject, r.channel, r.at_us, r.action, r.treatment, r.label, r.reason, r.rank, r.facts] for r in self.rows]
-        return codec.pack({"name": self.name, "rows": rows})
+        """The rows as an Arrow stream, the name among its metadata."""
+        import pyarrow as pa
+
+        sink = pa.BufferOutputStream()
+        rows = self.rows.replace_schema_metadata({"name": self.name})
+        with pa.ipc.new_stream(sink, rows.schema, options=pa.ipc.IpcWriteOptions(compression="lz4")) as writer:
+            writer.write_table(rows)
+        return sink.getvalue().to_pybytes()
 
 
 def from_bytes(payload: bytes) -> Past:
     """The inverse of `Past.to_bytes`."""
-    entry = codec.unpack(payload)
-    return Past(entry["name"], [PastOffer(*row) for row in entry["rows"]])
-
-
-def read(table: Any, state: State, name: str) -> Past:
-    """Check a table against the catalog. RequestError or OutcomeError name the first row that does not fit; nothing has changed then."""
     import pyarrow as pa
 
-    columns: pa.Table = table if isinstance(table, pa.Table) else pa.table(table)
-    missing = [c for c in _NEEDED if c not in columns.column_names]
+    rows = pa.ipc.open_stream(payload).read_all()
+    return Past((rows.schema.metadata or {})[b"name"].decode(), rows)
+
+
+def read(table: Any, plan: Plan) -> pa.Table:
+    """The rows of a table, as `Past` holds them, checked against the catalog. RequestError or OutcomeError name the first row that does not fit."""
+    import pyarrow as pa
+
+    from nba_engine.facts.tables import check_table, moments_of, texts_of
+
+    given: pa.Table = table if isinstance(table, pa.Table) else pa.table(table)
+    missing = [c for c in _NEEDED if c not in given.column_names]
     if missing:
-        raise RequestError(f"the table has no column {', '.join(missing)}; it has {', '.join(columns.column_names)}", "table")
-    definition = state.plan.catalog.definition
-    rows: list[PastOffer] = []
-    for i, record in enumerate(columns.to_pylist()):
-        offer = _past_offer(record, i)
-        offer.treatment = _treatment(offer, state, i)
-        if offer.channel is not None and offer.channel not in definition.channels:
-            raise RequestError(f"row {i}: channel {offer.channel!r} is not in the catalog", "table")
-        if offer.label not in definition.outcomes:
-            raise OutcomeError(f"row {i}: label {offer.label!r} is not an outcome of the catalog")
-        if offer.reason is not None and offer.reason not in definition.reasons:
-            raise OutcomeError(f"row {i}: reason {offer.reason!r} is not a reason of the catalog")
-        row = _encoded(offer, state)
-        offer.facts = state.plan.encoder.facts_of(row)
-        rows.append(offer)
-    return Past(name, sorted(rows, key=lambda offer: offer.at_us))
+        raise RequestError(f"the table has no column {', '.join(missing)}; it has {', '.join(given.column_names)}", "table")
+    at_us = moments_of(given.column("at"), None)
+    texts = {column: texts_of(given, column, optional=column in ("channel", "treatment", "reason")) for column in _TEXTS}
+    definition = plan.catalog.definition
+    for what, known_texts in (("channel", definition.channels), ("label", definition.outcomes), ("reason", definition.reasons)):
+        _check_known(texts[what], known_texts, what)
+    texts["treatment"] = _treatments(texts["action"], texts["treatment"], texts["channel"], plan)
+    known = {column.name.partition(".")[0] for column in plan.encoder.columns}
+    plan.encoder.note_unknown(c for c in given.column_names if c not in (*_NEEDED, *_OPTIONAL))
+    facts = {c: given.column(c) for c in given.column_names if c in known and c not in (*_NEEDED, *_OPTIONAL)}
+    rows = pa.table({**texts, "at": at_us, "rank": _ranks(given), **facts}).take(np.argsort(at_us, kind="stable"))
+    check_table(plan.encoder, rows.select(list(facts)))  # a fact of a wrong type is found before anything has changed
+    return rows
 
 
 def apply(past: Past, state: State) -> int:
     """Take the rows in; returns how many taught the beliefs. What the catalog no longer knows is passed over."""
-    definition, n_taught = state.plan.catalog.definition, 0
-    for i, offer in enumerate(past.rows):
-        candidate = state.plan.candidate_of.get((offer.action, offer.treatment))
-        spec = definition.outcomes.get(offer.label)
-        reason = definition.reasons.get(offer.reason or "")
-        if candidate is None or spec is None or spec.exposure == SKIPPED:
-            continue
-        channel = definition.channels.get(offer.channel or "")
-        interaction_key = key_of(f"{past.name}\x1f{offer.subject}\x1f{offer.at_us}")
-        contact = {"interaction_key": interaction_key, "action": offer.action, "treatment": offer.treatment, "channel": offer.channel,
-                   "direction": None if channel is None else channel.direction, "at_us": offer.at_us}
-        offer_key = key_of(f"{past.name}\x1f{i}")
-        if spec.exposure == PRESENTED:
-            state.contacts.present(offer.subject, offer_key, **contact)
-            continue
-        state.contacts.answer(offer.subject, offer_key, label=offer.label, reason=offer.reason, **contact)
-        if spec.reward is not None and (reason is None or reason.learn):
-            row = _encoded(offer, state)
-            state.plan.encoder.learn_texts(row)
-            state.beliefs.update(row, offer.rank, candidate, spec.reward)
-            n_taught += 1
-    return n_taught
+    definition, rows = state.plan.catalog.definition, past.rows
+    candidate, kinds = _candidates(rows, state)
+    specs = _by_text(rows.column("label"), lambda text: definition.outcomes.get(text or ""))
+    known = (candidate >= 0) & np.array([spec is not None and spec.exposure != SKIPPED for spec in specs.of], np.bool_)[specs.index]
+    presented_only = np.array([spec is not None and spec.exposure == PRESENTED for spec in specs.of], np.bool_)[specs.index]
+    _remember_contacts(past, state, np.flatnonzero(known), presented_only, kinds)
+    rewards = np.array([-1.0 if spec is None or spec.reward is None else spec.reward for spec in specs.of])[specs.index]
+    reasons = _by_text(rows.column("reason"), lambda text: definition.reasons.get(text or ""))
+    teaches = np.array([reason is None or reason.learn for reason in reasons.of], np.bool_)[reasons.index]
+    taught = np.flatnonzero(known & ~presented_only & teaches & (rewards >= 0.0))
+    ranks = rows.column("rank").to_numpy()
+    for start in range(0, len(taught), _LEARNED_AT_ONCE):
+        part = taught[start : start + _LEARNED_AT_ONCE]
+        _teach(rows.take(part), ranks[part], candidate[part].astype(np.int32), rewards[part], state)
+    return len(taught)
 
 
-def _treatment(offer: PastOffer, state: State, i: int) -> str | None:
-    """The treatment that was shown: as the row says, else the action's only one on the channel; RequestError where there is none."""
-    known = state.plan.candidate_of
-    if (offer.action, offer.treatment) in known:
-        return offer.treatment
-    if offer.action not in state.plan.action_ids:
-        raise RequestError(f"row {i}: action {offer.action!r} is not in the catalog", "table")
-    index = state.plan.channel_of.get(offer.channel or "", -1)
-    fitting = [treatment for (action, treatment), c in known.items() if action == offer.action and index in (-1, state.plan.channel[c])]
-    if offer.treatment is not None or len(fitting) != 1:
+def _teach(rows: pa.Table, ranks: Ints, candidates: npt.NDArray[np.int32], rewards: npt.NDArray[np.float64], state: State) -> None:
+    """Let the beliefs learn these rows, one after the other."""
+    from nba_engine.facts.tables import learn_texts
+
+    learn_texts(state.plan.encoder, rows)
+    state.beliefs.update_rows(_encoded(rows, state), ranks, candidates, rewards)
+
+
+def _encoded(rows: pa.Table, state: State) -> Any:
+    from nba_engine.facts.tables import encode_table
+
+    definition = state.plan.catalog.definition
+    places = _by_text(rows.column("channel"), lambda name: (name, None if name not in definition.channels else definition.channels[name].direction))
+    return encode_table(state.plan.encoder, rows.drop_columns([*_TEXTS, "at", "rank"]), rows.column("at").to_numpy(), places.of, places.index)
+
+
+def _remember_contacts(past: Past, state: State, kept: Ints, presented_only: npt.NDArray[np.bool_], kinds: _ByText) -> None:
+    """The events of rows `kept`: a presentation each, and an answer behind it where there was one; subject by subject."""
+    definition, names, rows = state.plan.catalog.definition, state.contacts.names, past.rows
+    subjects = _by_text(rows.column("subject").take(kept), lambda text: text)
+    order = np.argsort(subjects.index, kind="stable")
+    kept, group = kept[order], subjects.index[order]
+    at_us = rows.column("at").to_numpy()[kept]
+    numbered = [(names.number("action", a), names.number("treatment", treatment_text(a, t))) for a, t in kinds.of]
+    numbers = np.array(numbered or [(0, 0)])[kinds.index[kept]]
+    labels = _by_text(rows.column("label").take(kept), lambda text: names.number("label", text))
+    reasons = _by_text(rows.column("reason").take(kept), lambda text: -1 if text is None else names.number("reason", text))
+    channels = _by_text(rows.column("channel").take(kept), lambda text: _channel_numbers(text, definition, names))
+    subject_keys = np.array([key_of(f"{past.name}\x1f{subject}") for subject in subjects.of] or [0], np.uint64)
+    n_events = np.where(presented_only[kept], 1, 2)
+    events = np.zeros(int(n_events.sum()), EVENT)
+    of = np.repeat(np.arange(len(kept)), n_events)
+    answer = np.concatenate([[False], of[1:] == of[:-1]]) if len(of) else np.zeros(0, bool)
+    events["at"] = at_us[of]
+    events["offer"] = keys_of(np.full(len(of), key_of(past.name), np.uint64), kept[of].astype(np.uint64))
+    events["interaction"] = keys_of(subject_keys[group[of]], at_us[of].view(np.uint64)) & _KEY_MASK
+    events["action"], events["treatment"] = numbers[of].T
+    events["label"] = np.where(answer, np.array(labels.of or [0])[labels.index][of], PRESENTED_NUMBER)
+    events["reason"] = np.where(answer, np.array(reasons.of or [0])[reasons.index][of], -1)
+    events["channel"], events["direction"] = np.array(channels.of or [(0, 0)])[channels.index][of].T
+    counts = np.bincount(group[of], minlength=len(subjects.of))
+    state.contacts.extend(subjects.of, events, np.concatenate([[0], np.cumsum(counts)]))
+
+
+def _channel_numbers(name: str | None, definition: Any, names: Any) -> tuple[int, int]:
+    channel = definition.channels.get(name or "")
+    return -1 if name is None else names.number("channel", name), -1 if channel is None else DIRECTIONS.index(channel.direction)
+
+
+@dataclass(frozen=True, slots=True)
+class _ByText:
+    """What each distinct value of a column stands for, in order of first appearance, and which one each row has."""
+
+    of: list[Any]
+    index: Ints
+
+
+def _by_text(column: Any, meaning: Any) -> _ByText:
+    """Null counts as a value, None."""
+    coded = column.combine_chunks() if hasattr(column, "combine_chunks") else column
+    coded = coded.chunk(0) if hasattr(coded, "chunk") and not hasattr(coded, "indices") else coded
+    texts = coded.dictionary.to_pylist()
+    index = coded.indices.fill_null(len(texts)).to_numpy(zero_copy_only=False).astype(np.int64)
+    used, first, place = np.unique(index, return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    rank = np.empty(len(order), np.int64)
+    rank[order] = np.arange(len(order))
+    return _ByText([meaning(texts[used[i]] if used[i] < len(texts) else None) for i in order], rank[place])
+
+
+def _candidates(rows: pa.Table, state: State) -> tuple[Ints, _ByText]:
+    """The candidate of each row in the present catalog, -1 where it has none; and the distinct (action, treatment) of the rows."""
+    actions, treatments = (_by_text(rows.column(c), lambda text: text) for c in ("action", "treatment"))
+    pair = actions.index * (len(treatments.of) + 1) + treatments.index
+    distinct, index = np.unique(pair, return_inverse=True)
+    kinds = [(actions.of[p // (len(treatments.of) + 1)], treatments.of[p % (len(treatments.of) + 1)]) for p in distinct.tolist()]
+    candidate = np.array([state.plan.candidate_of.get(kind, -1) for kind in kinds] or [-1], np.int64)
+    return candidate[index] if len(index) else np.zeros(0, np.int64), _ByText(kinds, index)
+
+
+def _check_known(column: Any, known: Any, what: str) -> None:
+    """`what` is a word of the catalog. A dictionary may hold texts that no row has."""
+    for place, text in enumerate(column.dictionary.to_pylist()):
+        rows = [] if text in known else np.flatnonzero(column.indices.fill_null(-1).to_numpy(zero_copy_only=False) == place)
+        if len(rows):
+            if what == "channel":
+                raise RequestError(f"row {rows[0]}: channel {text!r} is not in the catalog", "table")
+            raise OutcomeError(f"row {rows[0]}: {what} {text!r} is not {'an outcome' if what == 'label' else 'a reason'} of the catalog")
+
+
+def _treatments(actions: Any, treatments: Any, channels: Any, plan: Plan) -> Any:
+    """The treatment of each row that was shown, as Arrow texts: as it says, else the action's only one on the channel; RequestError where there is
+    none."""
+    import pyarrow as pa
+
+    asked = [_by_text(column, lambda text: text) for column in (actions, treatments, channels)]
+    sizes = [len(column.of) for column in asked]
+    triple = np.ravel_multi_index([column.index for column in asked], sizes) if len(actions) else np.zeros(0, np.int64)
+    distinct, first, place = np.unique(triple, return_index=True, return_inverse=True)
+    found: list[str | None] = [None] * len(distinct)
+    for k in np.argsort(first).tolist():
+        texts = [column.of[i] for column, i in zip(asked, np.unravel_index(distinct[k], sizes), strict=True)]
+        found[k] = _treatment(*texts, plan, int(first[k]))
+    return pa.DictionaryArray.from_arrays(pa.array(place, pa.int32()), pa.array(found, pa.string())).dictionary_decode().dictionary_encode()
+
+
+def _treatment(action: str, treatment: str | None, channel: str | None, plan: Plan, row: int) -> str | None:
+    known = plan.candidate_of
+    if (action, treatment) in known:
+        return treatment
+    if action not in plan.action_ids:
+        raise RequestError(f"row {row}: action {action!r} is not in the catalog", "table")
+    index = plan.channel_of.get(channel or "", -1)
+    fitting = [t for (a, t), c in known.items() if a == action and index in (-1, plan.channel[c])]
+    if treatment is not None or len(fitting) != 1:
         known_as = ", ".join(map(str, fitting)) or "none"
-        raise RequestError(f"row {i}: treatment {offer.treatment!r} of action {offer.action!r} on channel {offer.channel!r} is not in the catalog; "
+        raise RequestError(f"row {row}: treatment {treatment!r} of action {action!r} on channel {channel!r} is not in the catalog; "
                            f"known are {known_as}; name it in a column treatment", "table")
     return fitting[0]
 
 
-def _past_offer(record: Mapping[str, Any], i: int) -> PastOffer:
-    try:
-        moment = values.plain(record["at"], TIMESTAMP, "at")
-    except FactsError as error:
-        raise RequestError(f"row {i}: {error}", "table") from None
-    rank = record.get("rank")
-    if rank is not None and (isinstance(rank, bool) or not isinstance(rank, int) or rank < 1):
-        raise RequestError(f"row {i}: rank is {rank!r}; a whole number from 1 on is needed", "table")
-    for column in ("subject", "action", "label"):
-        if not isinstance(record[column], str):
-            raise RequestError(f"row {i}: {column} is {record[column]!r}; a text is needed", "table")
-    facts = {name: value for name, value in record.items() if name not in (*_NEEDED, *_OPTIONAL)}
-    return PastOffer(record["subject"], record["channel"], values.epoch_us(moment), record["action"], record.get("treatment"), record["label"],
-                     record.get("reason"), rank or 1, facts)
-
-
-def _encoded(offer: PastOffer, state: State):
-    channel = state.plan.catalog.definition.channels.get(offer.channel or "")
-    return state.plan.encoder.encode(offer.facts, offer.at_us, offer.channel, None if channel is None else channel.direction)
+def _ranks(table: pa.Table) -> Ints:
+    if "rank" not in table.column_names:
+        return np.ones(table.num_rows, np.int64)
+    ranks: Sequence[Any] = table.column("rank").to_pylist()
+    for row, rank in enumerate(ranks):
+        if rank is not None and (isinstance(rank, bool) or not isinstance(rank, int) or rank < 1):
+            raise RequestError(f"row {row}: rank is {rank!r}; a whole number from 1 on is needed", "table")
+    return np.array([rank or 1 for rank in ranks], np.int64)

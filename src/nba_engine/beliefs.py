@@ -91,6 +91,14 @@ class Beliefs:
         n_active = self.features.add_rank(rank, s.index[0], s.value[0], int(s.n_active[0]))
         return self.model.update(s.index[0], s.value[0], n_active, candidate, reward)
 
+    def update_rows(self, rows: Rows, ranks: Offsets, candidates: Ints, rewards: Floats) -> None:
+        """Learn n outcomes one after the other, as `update` would, for good; ranks int64[n], candidates int32[n], rewards float64[n]."""
+        n = len(ranks)
+        index, value = np.zeros((n, self.features.active_max), np.int32), np.zeros((n, self.features.active_max))
+        n_active = np.zeros(n, np.int64)
+        self.features.fill_observed(rows.values, rows.states, rows.item_codes, rows.item_offsets, ranks, index, value, n_active)
+        self.model.update_rows(index, value, n_active, candidates, rewards)
+
     def take_back(self, receipt: Receipt) -> None:
         """Remove exactly what the update added to the model; the scaling of facts keeps what it has seen."""
         self.model.take_back(receipt)

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
+from nba_engine import backfill
 from nba_engine.catalog.catalog import Catalog
 from nba_engine.contact.history import History
 from nba_engine.decision import decide, offers_of
@@ -252,9 +253,13 @@ class Engine:
         ------
         RequestError : a column is missing, an action or channel is unknown; OutcomeError : a label or reason is. Nothing is learned then.
         """
+        plan = self._memory.state.plan
+        rows = backfill.read(table, plan)
         with self._lock:
             self._require_open()
-            n_taught, sequence = self._memory.learn(table)
+            if plan is not self._memory.state.plan:  # a reload came in between
+                rows = backfill.read(table, self._memory.state.plan)
+            n_taught, sequence = self._memory.learn(rows)
         self._memory.commit(sequence)
         return n_taught
 

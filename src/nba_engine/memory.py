@@ -34,6 +34,8 @@ from nba_engine.numerics.random import key_of
 from nba_engine.records import Decision, Outcome
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from nba_engine.catalog.plan import Plan
     from nba_engine.journal.store import Entry, Store
 
@@ -129,13 +131,13 @@ class Memory:
     def last_sequence(self) -> int:
         return 0 if self._journal is None else self._journal.last_sequence
 
-    def learn(self, table: Any) -> tuple[int, int]:
-        """Take history in; (rows that taught, sequence number to commit)."""
-        rows = backfill.read(table, self.state, f"history {self.last_sequence} {self._n_histories}")
+    def learn(self, rows: pa.Table) -> tuple[int, int]:
+        """Take history in, as `backfill.read` gave it; (rows that taught, sequence number to commit)."""
+        past = backfill.Past(f"history {self.last_sequence} {self._n_histories}", rows)
         self._n_histories += 1
         if self._journal is not None:
-            self._journal.append(entries.HISTORY, "", rows.first_at_us, rows.to_bytes())
-        return backfill.apply(rows, self.state), self.last_sequence
+            self._journal.append(entries.HISTORY, "", past.first_at_us, past.to_bytes())
+        return backfill.apply(past, self.state), self.last_sequence
 
     def use(self, catalog: Catalog) -> None:
         """Compile `catalog` and go on with it; a catalog that does not compile changes nothing but the numbering of names.

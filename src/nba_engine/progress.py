@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
+from numba.core import event
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from nba_engine.numerics.kernel import KERNELS
 
-COMPILING = "compiling kernels, once per machine"
+COMPILING = "compiling kernels, once per machine, up to a minute"
 
 
 def bar() -> Progress:
@@ -26,26 +27,41 @@ def tracked(what: str, items: Iterable[Any], n: int) -> Iterator[Any]:
         yield from progress.track(items, total=n, description=what)
 
 
+@contextmanager
+def compiling(as_line: bool = False) -> Iterator[None]:
+    """Within, kernels that must be compiled show: under a bar that counts all of them, or as one line. Loading from the cache shows nothing."""
+    shown = _Compiling(as_line)
+    with event.install_listener("numba:compile", shown):
+        try:
+            yield
+        finally:
+            shown.bar.stop()
+
+
 def warm() -> float:
-    """Compile every kernel, or load it from the cache, under a bar that counts kernels; seconds it took."""
+    """Compile every kernel, or load it from the cache; seconds it took."""
     from nba_engine import warming
 
-    done = threading.Event()
-    with bar() as progress:
-        if progress.disable:
-            progress.console.print(COMPILING, soft_wrap=True)
-        task = progress.add_task(COMPILING, total=len(KERNELS))
-        watcher = threading.Thread(target=_watch, args=(progress, task, done), daemon=True)
-        watcher.start()
-        try:
-            return warming.warm()
-        finally:
-            done.set()
-            watcher.join()
-            progress.update(task, total=1, completed=1)
+    with compiling():
+        return warming.warm()
 
 
-def _watch(progress: Progress, task: Any, done: threading.Event) -> None:
-    while not done.wait(0.2):
-        kernels = list(KERNELS.values())
-        progress.update(task, total=len(kernels), completed=sum(bool(kernel.signatures) for kernel in kernels))
+class _Compiling(event.Listener):
+    """Told by numba, one thread at a time, of each function that it compiles."""
+
+    def __init__(self, as_line: bool) -> None:
+        self.bar = bar()
+        self._as_line = as_line or self.bar.disable
+
+    def on_start(self, event: Any) -> None:
+        if self.bar.tasks:
+            return
+        self.bar.add_task(COMPILING, total=len(KERNELS))
+        if self._as_line:
+            self.bar.console.print(COMPILING, soft_wrap=True)
+        else:
+            self.bar.start()
+
+    def on_end(self, event: Any) -> None:
+        n_ready = sum(bool(kernel.signatures) for kernel in KERNELS.values())
+        self.bar.update(self.bar.tasks[0].id, total=len(KERNELS), completed=n_ready)

@@ -132,17 +132,17 @@ class _Worker:
     def answer(self, start: int, stop: int) -> pa.Table:
         """The offers of rows `start` to `stop` of the requests."""
         asked, standing, plan = self.requests, self.standing, self.standing.plan
-        subjects, channels, at_us = asked.subjects[start:stop], asked.channels[start:stop], asked.at_us[start:stop]
-        directions = [None if i < 0 else plan.directions[i] for i in asked.channel_index[start:stop].tolist()]
+        subjects, at_us = asked.subjects[start:stop], asked.at_us[start:stop]
+        places, place = [*zip(plan.channel_ids, plan.directions, strict=True), (None, None)], asked.channel_index[start:stop]
         facts = asked.facts.slice(start, stop - start)
         profiles = [] if standing.profile_of is None else [standing.profile_of(subject) or {} for subject in subjects]
-        rows = encode_table(standing.encoder, facts, at_us, channels, directions, profiles)
+        rows = encode_table(standing.encoder, facts, at_us, places, place, profiles)
         histories = standing.histories_of(subjects)
         groups = [plan.control_group(standing.seed, subject) for subject in subjects] if plan.control_groups else [None] * len(subjects)
 
         def variables(r: int) -> Any:
             return standing.encoder.variables(
-                row_of(standing.encoder, facts, r, int(at_us[r]), channels[r], directions[r], profiles[r] if profiles else None))
+                row_of(standing.encoder, facts, r, int(at_us[r]), *places[place[r]], profiles[r] if profiles else None))
 
         parts = [self._drawn(start, a, min(a + self.n_rows, stop - start), rows, histories, groups, variables)
                  for a in range(0, max(stop - start, 1), self.n_rows)]

@@ -12,10 +12,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from nba_engine.catalog.plan import Plan
-from nba_engine.errors import FactsError, RequestError
-from nba_engine.facts import values
+from nba_engine.errors import RequestError
+from nba_engine.facts.tables import moments_of, texts_of
 from nba_engine.records import Decision
-from nba_engine.schema import TIMESTAMP
 
 REQUEST_COLUMNS = ("subject", "channel", "at", "interaction", "request_id")
 """What a column of that name says about the request; every other column is a fact."""
@@ -48,19 +47,16 @@ def read(table: Any, plan: Plan, now_us: int) -> Requests:
     if "subject" not in whole.column_names:
         raise RequestError(f"the table has no column 'subject'; it has {', '.join(whole.column_names) or 'none'}", "table")
     n = whole.num_rows
-    subjects = _texts(whole, "subject")
-    channels = _texts(whole, "channel")
+    subjects: list[str] = texts_of(whole, "subject", optional=False).to_pylist()
+    channels, interactions, request_ids = (texts_of(whole, name, optional=True).to_pylist() for name in ("channel", "interaction", "request_id"))
     index: dict[str | None, int] = {None: -1, **plan.channel_of}
-    for row, (subject, channel) in enumerate(zip(subjects, channels, strict=True)):
-        if subject is None:
-            raise RequestError(f"row {row}: subject is null; give a text", "table")
+    for row, channel in enumerate(channels):
         if channel not in index:
             known = ", ".join(plan.channel_ids) or "none"
             raise RequestError(f"row {row}: channel {channel!r} is not in the catalog; known are {known}, or null for all", "table")
-    at_us = _moments(whole.column("at"), now_us) if "at" in whole.column_names else np.full(n, now_us, np.int64)
+    at_us = moments_of(whole.column("at"), now_us) if "at" in whole.column_names else np.full(n, now_us, np.int64)
     facts = whole.drop_columns([name for name in REQUEST_COLUMNS if name in whole.column_names])
-    return Requests([s for s in subjects if s is not None], channels, np.array([index[c] for c in channels], np.int64), at_us,
-                    _texts(whole, "interaction"), _texts(whole, "request_id"), facts)
+    return Requests(subjects, channels, np.array([index[c] for c in channels], np.int64), at_us, interactions, request_ids, facts)
 
 
 def interaction_keys(requests: Requests, n_decisions: Callable[[str], int]) -> list[str]:
@@ -96,27 +92,3 @@ def repeats(requests: Requests, find: Callable[[str], Decision | None]) -> tuple
         elif earlier != row:
             again[row] = earlier
     return again, known
-
-
-def _texts(table: pa.Table, name: str) -> list[str | None]:
-    """A column of texts, nulls as None; all None where there is no such column."""
-    if name not in table.column_names:
-        return [None] * table.num_rows
-    found: list[Any] = table.column(name).to_pylist()
-    wrong = next((i for i, text in enumerate(found) if text is not None and not isinstance(text, str)), None)
-    if wrong is not None:
-        raise RequestError(f"row {wrong}: {name} is {found[wrong]!r} of type {type(found[wrong]).__name__}; give a text", "table")
-    return found
-
-
-def _moments(column: pa.ChunkedArray, now_us: int) -> npt.NDArray[np.int64]:
-    """Microseconds UTC; now where null."""
-    if pa.types.is_timestamp(column.type) and column.type.tz is not None:
-        return column.cast(pa.timestamp("us", "UTC"), safe=False).cast(pa.int64()).fill_null(now_us).to_numpy()
-    found: list[int] = []
-    for row, value in enumerate(column.to_pylist()):
-        try:
-            found.append(now_us if value is None else values.epoch_us(values.plain(value, TIMESTAMP, "at")))
-        except FactsError as error:
-            raise RequestError(f"row {row}: {error}", "table") from None
-    return np.array(found, np.int64)

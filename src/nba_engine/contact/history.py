@@ -6,7 +6,7 @@ or revoked answer leaves the array, so what is counted is what still stands. Wha
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -133,6 +133,21 @@ class Contacts:
             history.keep(np.arange(history.n_events) != answered)
         number = self.names.number
         self._append(history, (at_us, *event[1:5], number("label", label), -1 if reason is None else number("reason", reason), *event[7:]))
+
+    def extend(self, subjects: Sequence[str], events: npt.NDArray[Any], offsets: npt.NDArray[np.int64]) -> None:
+        """Take in events from elsewhere, EVENT[n], of offers that are not known here: `events[offsets[i]:offsets[i + 1]]` are those of subject i."""
+        bounds = offsets.tolist()
+        for subject, start, stop in zip(subjects, bounds[:-1], bounds[1:], strict=True):
+            history = self._histories.get(subject)
+            if history is None and stop - start <= EVENTS_PER_SUBJECT_MAX:
+                history = self._histories[subject] = History(max(_FIRST_CAPACITY, 1 << (stop - start - 1).bit_length()))
+                history.events[: stop - start] = events[start:stop]
+                history.n_events = stop - start
+                continue
+            if history is None:
+                history = self._histories[subject] = History()
+            for event in events[start:stop].tolist():
+                self._append(history, event)
 
     def withdraw(self, subject: str, offer_key: int) -> None:
         """The offer's answer is taken back: it is presented and unanswered again."""

@@ -129,6 +129,22 @@ class Features:
         """The feature that a rank adds to a row, -1 for the first rank."""
         return -1 if rank < 2 else self._first_rank + min(rank, RANK_MAX) - 2
 
+    def fill_observed(
+        self,
+        values: npt.NDArray[np.int64],
+        states: npt.NDArray[np.uint8],
+        item_codes: npt.NDArray[np.int32],
+        item_offsets: npt.NDArray[np.int32],
+        ranks: npt.NDArray[np.int64],
+        index_out: npt.NDArray[np.int32],
+        value_out: npt.NDArray[np.float64],
+        n_active_out: npt.NDArray[np.int64],
+    ) -> None:
+        """Observe each of n rows and write its active features at its rank (int64[n], from 1), row after row; arrays as for `fill`."""
+        places = np.array([self._now, self._first_rank])
+        _fill_observed(values, states, item_codes, item_offsets, ranks, self._blocks, self._scaling, self._numbers, index_out, value_out,
+                       n_active_out, places)
+
     def observe(self, values: npt.NDArray[np.int64], states: npt.NDArray[np.uint8]) -> None:
         """Let the running means and deviations take in one row, int64[n_columns] and uint8[n_columns]: once per learned outcome, before its
         update."""
@@ -181,6 +197,19 @@ def _active_of(kind: int, categories_max: int) -> int:
 def _fill_features(values, states, item_codes, item_offsets, blocks, scaling, index_out, value_out, n_active_out, now):
     for r in range(values.shape[0]):
         n_active_out[r] = _fill_row(values[r], states[r], item_codes, item_offsets[r], blocks, scaling, index_out[r], value_out[r], now)
+
+
+@kernel
+def _fill_observed(values, states, item_codes, item_offsets, ranks, blocks, scaling, numbers, index_out, value_out, n_active_out, places):
+    """`places`: the column `now`, the first feature of ranks."""
+    now, first_rank = places[0], places[1]
+    for r in range(values.shape[0]):
+        _fill_numbers(values[r], states[r], blocks, numbers, now)
+        _scaling._fill_scaling(numbers, scaling)
+        n = _fill_row(values[r], states[r], item_codes, item_offsets[r], blocks, scaling, index_out[r], value_out[r], now)
+        if ranks[r] > 1:
+            n = _append(first_rank + min(ranks[r], RANK_MAX) - 2, 1.0, index_out[r], value_out[r], n)
+        n_active_out[r] = n
 
 
 @kernel

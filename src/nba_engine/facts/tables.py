@@ -16,16 +16,20 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from nba_engine.errors import FactsError
+from nba_engine.errors import FactsError, RequestError
 from nba_engine.facts import values as convert
 from nba_engine.facts.columns import MISSING, NULL, Column
 from nba_engine.facts.encoding import Encoder, Row
-from nba_engine.schema import BUILT_IN_FACTS
+from nba_engine.schema import BUILT_IN_FACTS, TIMESTAMP
 
 Ints = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 Texts = tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]
 """Of a column of lists: the code of every text, and how many texts each row has."""
+
+
+Place = tuple[str | None, str | None]
+"""A channel and its direction."""
 
 
 class Rows(msgspec.Struct, gc=False):
@@ -41,10 +45,11 @@ class Rows(msgspec.Struct, gc=False):
         return Rows(self.values[a:b], self.states[a:b], self.item_codes, self.item_offsets[a:b])
 
 
-def encode_table(encoder: Encoder, table: pa.Table, now_us: Ints, channels: Sequence[str | None], directions: Sequence[str | None],
+def encode_table(encoder: Encoder, table: pa.Table, now_us: Ints, places: Sequence[Place], place: Ints,
                  profiles: Sequence[Mapping[str, Any]] = ()) -> Rows:
     """The rows of `table`, whose columns are facts (structs as struct columns), at `now_us` int64[n] UTC microseconds.
 
+    `places`: the channels that occur, with their directions; `place` int64[n]: which of them each row has, from the end where negative.
     `profiles`, if any, one a row: further facts where the table has no column for them. Raises FactsError naming the first fact that is of a
     wrong type.
     """
@@ -72,10 +77,76 @@ def encode_table(encoder: Encoder, table: pa.Table, now_us: Ints, channels: Sequ
         states[:, i] = np.where(_nulls(array), NULL, 0)
         if absent is not None:
             states[absent, i] = MISSING
-    _fill_built_in(encoder, now_us, channels, directions, values, states)
+    _fill_built_in(encoder, now_us, places, place, values, states)
     item_codes, item_offsets = _items([texts.get(i) for i, column in enumerate(columns) if column.kind == "list"], n)
     encoder.note_unknown(table.column_names)
     return Rows(values, states, item_codes, item_offsets)
+
+
+def check_table(encoder: Encoder, table: pa.Table) -> None:
+    """Raises FactsError naming the first fact that `encode_table` would refuse; converts only where the Arrow type does not settle it."""
+    given = dict(zip(table.column_names, table.columns, strict=True))
+    for i, column in enumerate(encoder.columns):
+        array, _ = (None, None) if column.fact in BUILT_IN_FACTS else _array_of(given, column.name)
+        if array is None or (pa.types.is_integer(array.type) and not pa.types.is_uint64(array.type) and column.kind in ("int", "double")):
+            continue
+        if not (_is_text_list(column) and _texts(array, encoder, column) is not None):
+            _numbers(array, encoder, column, {}, i)
+
+
+def learn_texts(encoder: Encoder, table: pa.Table) -> None:
+    """Give codes to the texts of a table's facts that have none yet, in the order in which learning row after row would."""
+    given = dict(zip(table.column_names, table.columns, strict=True))
+    for column in encoder.columns:
+        if not column.has_vocabulary or column.fact in BUILT_IN_FACTS:
+            continue
+        array, _ = _array_of(given, column.name)
+        if array is None:
+            continue
+        codes = encoder.vocabulary.codes(column.name)
+        for text in _distinct_texts(array, column):
+            if text not in codes:
+                encoder.vocabulary.learn(column.name, text)
+
+
+def _distinct_texts(array: pa.Array, column: Column) -> list[str]:
+    """The texts of a column in order of first appearance."""
+    flat = array.flatten() if _is_text_list(column) and (pa.types.is_list(array.type) or pa.types.is_large_list(array.type)) else array
+    if _is_text(flat.type):
+        found = flat.unique().to_pylist()
+    else:
+        values = [convert.plain(value, column.type, column.name) for value in _pylist(array) if value is not None]
+        found = list(dict.fromkeys(text for value in values for text in value) if column.kind == "list" else dict.fromkeys(values))
+    return [text for text in found if text is not None]
+
+
+def texts_of(table: pa.Table, name: str, optional: bool) -> pa.DictionaryArray:
+    """A column of texts, dictionary-encoded; all null where it may be left out and is. RequestError names a row that holds something else."""
+    if name not in table.column_names:
+        return pa.nulls(table.num_rows, pa.string()).dictionary_encode()
+    array = _whole(table.column(name))
+    if pa.types.is_null(array.type):
+        array = array.cast(pa.string())
+    nulls = _nulls(array)
+    if not _is_text(array.type) or (nulls.any() and not optional):
+        row = int(np.argmax(nulls if _is_text(array.type) else ~nulls))
+        value = array[row].as_py()
+        raise RequestError(f"row {row}: {name} is {value!r} of type {type(value).__name__}; give a text", "table")
+    return array if pa.types.is_dictionary(array.type) else array.cast(pa.string()).dictionary_encode()
+
+
+def moments_of(column: pa.ChunkedArray, default_us: int | None) -> Ints:
+    """Microseconds UTC of a column of times, the default where null; RequestError names a row that holds something else."""
+    if pa.types.is_timestamp(column.type) and column.type.tz is not None and (default_us is not None or not column.null_count):
+        whole = column.cast(pa.timestamp("us", "UTC"), safe=False).cast(pa.int64())
+        return (whole if default_us is None else whole.fill_null(default_us)).to_numpy()
+    found: list[int] = []
+    for row, value in enumerate(column.to_pylist()):
+        try:
+            found.append(default_us if value is None and default_us is not None else convert.epoch_us(convert.plain(value, TIMESTAMP, "at")))
+        except FactsError as error:
+            raise RequestError(f"row {row}: {error}", "table") from None
+    return np.array(found, np.int64)
 
 
 def row_of(encoder: Encoder, table: pa.Table, row: int, now_us: int, channel: str | None, direction: str | None,
@@ -207,15 +278,17 @@ def _items(lists: Sequence[Texts | None], n: int) -> tuple[npt.NDArray[np.int32]
     return codes, np.ascontiguousarray(np.hstack([first, ends]), dtype=np.int32)
 
 
-def _fill_built_in(encoder: Encoder, now_us: Ints, channels: Sequence[str | None], directions: Sequence[str | None], values: Ints,
-                   states: npt.NDArray[np.uint8]) -> None:
-    given: dict[str, tuple[Any, Any]] = {"now": (now_us, 0)}
-    for name, texts in (("channel", channels), ("direction", directions)):
-        codes = encoder.vocabulary.codes(name)
-        given[name] = [codes.get(text, 0) if text is not None else 0 for text in texts], [0 if c is not None else MISSING for c in channels]
+def _fill_built_in(encoder: Encoder, now_us: Ints, places: Sequence[Place], place: Ints, values: Ints, states: npt.NDArray[np.uint8]) -> None:
+    absent = np.array([MISSING if channel is None else 0 for channel, _ in places], np.uint8)[place]
     for i, column in enumerate(encoder.columns):
-        if column.fact in BUILT_IN_FACTS:
-            values[:, i], states[:, i] = given[column.name]
+        if column.fact not in BUILT_IN_FACTS:
+            continue
+        if column.name == "now":
+            values[:, i], states[:, i] = now_us, 0
+            continue
+        codes = encoder.vocabulary.codes(column.name)
+        texts = [pair[0] if column.name == "channel" else pair[1] for pair in places]
+        values[:, i], states[:, i] = np.array([0 if text is None else codes.get(text, 0) for text in texts], np.int64)[place], absent
 
 
 def _is_text(type_: pa.DataType) -> bool:

@@ -66,6 +66,11 @@ class BetaBernoulli:
         self._add(receipt, 1)
         return receipt
 
+    def update_rows(self, index: Index, value: Floats, n_active: Offsets, candidates: Index, rewards: Floats) -> None:
+        """Count n outcomes."""
+        for candidate, reward in zip(candidates.tolist(), rewards.tolist(), strict=True):
+            self.update(index, value, 1, candidate, reward)
+
     def take_back(self, receipt: Receipt) -> None:
         """Subtract what `update` added."""
         self._add(receipt, -1)

@@ -89,6 +89,11 @@ class Model(Protocol):
         """Learn that `candidate`, presented under these features, earned `reward` in [0, 1]."""
         ...
 
+    def update_rows(self, index: Index, value: Floats, n_active: Offsets, candidates: Index, rewards: Floats) -> None:
+        """Learn n outcomes one after the other, as `update` would, without receipts: index int32[n, a], value float64[n, a], n_active int64[n],
+        candidates int32[n], rewards float64[n] in [0, 1]."""
+        ...
+
     def take_back(self, receipt: Receipt) -> None:
         """Remove exactly what the update added: bit for bit as before where nothing was learned in between."""
         ...

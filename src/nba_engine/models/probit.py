@@ -97,6 +97,14 @@ class Probit:
         self.version += 1
         return Receipt(active, entities, deltas)
 
+    def update_rows(self, index: Index, value: Floats, n_active: Offsets, candidates: Index, rewards: Floats) -> None:
+        """Learn n outcomes one after the other; the scoring copy follows at the end. Cost: O(features * entities) besides the updates."""
+        n_levels = self._paths.shape[1]
+        _fill_updates(index, value, n_active, candidates, rewards, self._paths, self._prior, self._sums, np.empty(n_levels, np.int32),
+                      np.empty((2, index.shape[1], n_levels)), np.empty((2, index.shape[1], n_levels), np.int32))
+        posterior.refresh(self._prior, self._sums, self._packed)
+        self.version += len(candidates)
+
     def take_back(self, receipt: Receipt) -> None:
         """Subtract what `update` added."""
         posterior.add(self._prior, receipt.index, receipt.entities, receipt.deltas, -1, self._sums, self._packed)
@@ -259,6 +267,23 @@ def _fill_update(index, value, entities, prior, reward, sums, packed, beliefs, d
     """The step of one outcome, and that step taken."""
     _fill_receipt(index, value, entities, prior, sums, reward, beliefs, deltas)
     posterior._fill_sums(prior, index, entities, deltas, 1, sums, packed)
+
+
+@kernel
+def _fill_updates(index, value, n_active, candidates, rewards, paths, prior, sums, entities, beliefs, deltas):
+    """Row after row the step of its outcome, and that step taken."""
+    for r in range(candidates.shape[0]):
+        n_levels = 0
+        for level in range(paths.shape[1]):
+            if paths[candidates[r], level] >= 0:
+                entities[n_levels] = paths[candidates[r], level]
+                n_levels += 1
+        n = n_active[r]
+        _fill_receipt(index[r, :n], value[r], entities[:n_levels], prior, sums, rewards[r], beliefs, deltas)
+        for i in range(n):
+            for level in range(n_levels):
+                sums[index[r, i], entities[level], 0] += np.int64(deltas[0, i, level])
+                sums[index[r, i], entities[level], 1] += np.int64(deltas[1, i, level])
 
 
 @kernel

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 
 import numpy as np
+import numpy.typing as npt
 
 from nba_engine.numerics.kernel import scalar
 
@@ -20,6 +21,14 @@ _SHIFT_30, _SHIFT_27, _SHIFT_31, _SHIFT_11 = np.uint64(30), np.uint64(27), np.ui
 def key_of(text: str) -> int:
     """A stable 64-bit key of a text (BLAKE2b), the same in every process and on every machine; about 1 us."""
     return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
+
+
+def keys_of(keys: npt.NDArray[np.uint64], parts: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    """`combine` of whole arrays, uint64[n] each."""
+    z = (keys ^ (parts * _GOLDEN)) + _GOLDEN
+    z = (z ^ (z >> _SHIFT_30)) * _MIX_1
+    z = (z ^ (z >> _SHIFT_27)) * _MIX_2
+    return z ^ (z >> _SHIFT_31)
 
 
 @scalar
