@@ -1,78 +1,76 @@
-"""One decision, end to end: 1,000 actions, 40 facts, five conditions a rule, a fifth eligible, slate of 3, dict in, Decision out.
+"""One decision, end to end, by actions: 40 facts, five conditions a rule, a fifth eligible, slate of 3, dict in, Decision out, nothing learned yet.
 
-Beside it one generated Python function that evaluates the same rules alone and nothing else: no contact history, no propensity, no
-probabilities, no record. Where decide loses: with a few dozen actions that function is faster, a decision costs some 40 us whatever there is
-to decide about. `figures.py` measures the same with the cases taking turns; ratios are quoted from there.
+Beside it, on a catalog whose actions are all open to everyone (`open_world.py`, beliefs taught), the libraries a user would take for the choice
+alone, at 200 actions x 20 facts and at 1,000 x 64: one choice, all of the user's work included (encoding, text lines, drawing), all of ours included
+too: rules, contact history, probabilities, record. What the rules cost alone stands in bench_rules.py, threads in threads.py.
+Where decide loses: with a few dozen actions a generated function and one Thompson draw are faster, a decision costs some tens of microseconds
+whatever there is to decide about; numpy's LinUCB at few actions and few features has less to do. `contract.py` measures the pairs taking turns.
 """
 
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 import nba_engine as nba
-from benchmarks import world
-from nba_engine.catalog.compiling import compile_plan
-from nba_engine.contact.history import Contacts
-from nba_engine.facts.vocabulary import Vocabulary
+from benchmarks import peers, setting
+from benchmarks.peers import gittins_, linucb, mabwiser_, vw
 
-CUSTOMERS = world.customers(200)
-
-
-@pytest.fixture(scope="module", params=[10, 100, 1_000])
-def made(request: Any) -> world.World:
-    return world.make(request.param)
-
-
-@pytest.fixture
-def engine(made: world.World) -> Any:
-    with nba.Engine(nba.Catalog.from_dict(made.catalog)) as engine:
-        yield engine
+SMALL, LARGE = (200, 20), (1_000, 64)
+PEERS: dict[str, tuple[str, tuple[int, int], Callable[[int, int], peers.Peer]]] = {
+    "gittins": ("gittins", SMALL, lambda n, _: gittins_.Gittins(n)),
+    "LinUCB in numpy": ("numpy", SMALL, linucb.LinUcb),
+    "mabwiser LinUCB": ("mabwiser", SMALL, mabwiser_.MabWiser),
+    "VW ADF, small": ("vowpalwabbit", SMALL, lambda n, _: vw.AdfVw(n)),
+    "VW ADF": ("vowpalwabbit", LARGE, lambda n, _: vw.AdfVw(n)),
+    "VW fixed actions": ("vowpalwabbit", LARGE, lambda n, _: vw.FixedVw(n)),
+}
+"""Name -> library, (actions, facts), how to make it."""
 
 
-def stream() -> Any:
-    return ((f"subject-{k % 5_000}", facts) for k, facts in enumerate(itertools.cycle([world.facts_of(c) for c in CUSTOMERS])))
+def taught_peer(name: str, n_rounds: int = 200) -> peers.Peer:
+    """A peer that has seen `n_rounds` answers, a fifth accepted; ImportError where its library is not installed."""
+    _, (n_actions, n_facts), make = PEERS[name]
+    peer, facts = make(n_actions, n_facts), setting.open_customers(n_facts)
+    for k in range(n_rounds if name != "mabwiser LinUCB" else 0):  # fitted when it is made; a tenth of a second for every further row
+        chosen = peer.decide(facts[k % len(facts)])
+        assert isinstance(chosen, peers.Choice)
+        peer.learn(facts[k % len(facts)], chosen, float(k % 5 == 0))
+    return peer
 
 
-def test_decide(benchmark: Any, engine: nba.Engine) -> None:
-    asked = stream()
+def taught_engine(n_actions: int, n_facts: int) -> nba.Engine:
+    """An engine on the open catalog that has seen 1,000 answers."""
+    engine = nba.Engine(setting.open_catalog(n_actions, n_facts))
+    engine.warm()
+    setting.teach(engine, setting.open_customers(n_facts))
+    return engine
 
-    def one() -> nba.Decision:
-        subject, facts = next(asked)
-        return engine.decide(subject, channel="call", facts=facts, limit=3, at=world.AT)
 
-    decision = benchmark(one)
+@pytest.mark.parametrize("n_actions", [100, 1_000, 10_000])
+def test_decide(benchmark: Any, n_actions: int) -> None:
+    with nba.Engine(setting.catalog(n_actions)) as engine:
+        engine.warm()
+        decide, number = setting.deciding(engine, setting.customers()), itertools.count()
+        decision = benchmark(lambda: decide(next(number)))
     assert decision.funnel["offered"] == len(decision.offers) == min(3, decision.funnel["value"])
 
 
-def test_generated_python_rules_alone(benchmark: Any, made: world.World) -> None:
-    eligible, asked = world.generated_rules(made), itertools.cycle(CUSTOMERS)
-    benchmark(lambda: eligible(next(asked), world.NOW))
+@pytest.mark.parametrize(("n_actions", "n_facts"), [SMALL, LARGE])
+def test_decide_where_all_is_open(benchmark: Any, n_actions: int, n_facts: int) -> None:
+    with taught_engine(n_actions, n_facts) as engine:
+        decide, number = setting.deciding(engine, setting.open_customers(n_facts), limit=1), itertools.count()
+        decision = benchmark(lambda: decide(next(number)))
+    assert decision.funnel["value"] == n_actions
 
 
-def test_compiled_rules_alone(benchmark: Any, made: world.World) -> None:
-    plan = compile_plan(nba.Catalog.from_dict(made.catalog), Vocabulary(), Contacts().names, {})
-    encoded = [plan.encoder.encode(world.facts_of(c), world.NOW * 1_000_000, "call", "inbound") for c in CUSTOMERS]
-    asked = itertools.cycle(encoded)
-
-    def one() -> None:
-        row = next(asked)
-        plan.evaluation.run(row.values, row.states, row.item_codes, row.item_offsets, dict)
-
-    benchmark(one)
-
-
-@pytest.mark.parametrize("sync", [None, "os", "disk"])
-def test_record(benchmark: Any, tmp_path: Any, sync: Any) -> None:
-    catalog = nba.Catalog.from_dict(world.make(1_000).catalog)
-    asked = stream()
-    with nba.Engine(catalog, **({} if sync is None else {"store": tmp_path, "sync": sync})) as engine:
-
-        def before() -> tuple[tuple[str, str], dict[str, str]]:
-            subject, facts = next(asked)
-            decision = engine.decide(subject, channel="call", facts=facts, limit=3, at=world.AT)
-            return (decision.id, "declined"), {"action": decision.offers[0].action}
-
-        benchmark.pedantic(engine.record, setup=before, rounds=1_000, warmup_rounds=100)
+@pytest.mark.parametrize("name", PEERS)
+def test_peer_where_all_is_open(benchmark: Any, name: str) -> None:
+    pytest.importorskip(PEERS[name][0])
+    peer = taught_peer(name)
+    customers = itertools.cycle(setting.open_customers(PEERS[name][1][1]))
+    chosen = benchmark(lambda: peer.decide(next(customers)))
+    assert 0 <= chosen.action < PEERS[name][1][0]

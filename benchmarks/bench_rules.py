@@ -1,8 +1,10 @@
-"""Rules alone, from an encoded row: 1,000 rules of about 5 conditions over 40 facts. `python -m pytest benchmarks/bench_rules.py`.
+"""Rules alone: 100, 1,000 and 10,000 rules of about 5 conditions over 40 facts. `python -m pytest benchmarks/bench_rules.py`.
 
-The numbers: one evaluation of all rules (`rules.program`, then `rules.truth`), rows alternating; beside it one generated Python function for the
-same rules, and the two kernels of decision.py that turn bits into candidates with terms. Where it loses: a catalog whose rules share no constants
-has longer tables and more cache misses; rules that only the plain evaluator can answer cost 5 to 50 us each and distinct text.
+The numbers: one evaluation of all rules from an encoded row (`rules.program`, then `rules.truth`), rows alternating; what it costs with encoding the
+row; and the two kernels of decision.py that turn bits into candidates with terms. Beside it one generated Python function for the same rules, and
+zen-engine in two forms (peers/zen.py), which read the customer's dict: encoding and evaluating together is what compares with them.
+Where it loses: below some 50 rules generated Python is faster than encoding alone; a catalog whose rules share no constants has longer tables and
+more cache misses; rules that only the plain evaluator can answer cost 5 to 50 us each and distinct text.
 """
 
 from __future__ import annotations
@@ -13,45 +15,65 @@ import numpy as np
 import pytest
 
 import nba_engine as nba
-from benchmarks import world
+from benchmarks import setting, world
+from benchmarks.peers import generated, zen
 from nba_engine.decision import _fill_eligible, _fill_terms
 from nba_engine.rules.truth import Evaluation
 
 
+@pytest.fixture(scope="module", params=[100, 1_000, 10_000])
+def made(request):
+    return world.make(request.param)
+
+
 @pytest.fixture(scope="module")
-def setting():
-    made = world.make(1000)
-    state = nba.Engine(nba.Catalog.from_dict(made.catalog))._memory.state
-    customers = world.customers(100)
-    rows = [state.plan.encoder.encode(world.facts_of(c), world.NOW * 1_000_000, "call", "inbound") for c in customers]
-    return state.plan, state.work, rows, customers, world.generated_rules(made)
+def state(made):
+    return nba.Engine(setting.catalog(len(made.rules)))._memory.state
 
 
-def evaluate(plan, row) -> None:
-    evaluation: Evaluation = plan.evaluation
-    evaluation.run(row.values, row.states, row.item_codes, row.item_offsets, dict)
+@pytest.fixture(scope="module")
+def rows(state):
+    return [encode(state.plan, facts) for facts in setting.customers()[:100]]
 
 
-def test_rules_alone(benchmark, setting):
-    plan, _, rows, _, _ = setting
+def encode(plan, facts):
+    return plan.encoder.encode(facts, world.NOW * 1_000_000, "call", "inbound")
+
+
+def evaluate(state, row) -> None:
+    evaluation: Evaluation = state.work.rules
+    evaluation.run(row, lambda _: {})
+
+
+def test_rules_alone(benchmark, state, rows):
     following = itertools.cycle(rows)
-    benchmark(lambda: evaluate(plan, next(following)))
+    benchmark(lambda: evaluate(state, next(following)))
 
 
-def test_generated_python(benchmark, setting):
-    *_, customers, python = setting
-    following = itertools.cycle(customers)
-    benchmark(lambda: python(next(following), world.NOW))
+def test_encoding_and_rules(benchmark, state):
+    following = itertools.cycle(setting.customers()[:100])
+    benchmark(lambda: evaluate(state, encode(state.plan, next(following))))
 
 
-def test_stages_and_terms(benchmark, setting):
-    plan, work, rows, _, _ = setting
-    evaluate(plan, rows[0])
+@pytest.mark.parametrize("form", [generated.GeneratedRules, zen.ZenTable, zen.ZenExpression])
+def test_instead(benchmark, made, form):
+    try:
+        peer = form(made)
+    except ImportError as error:
+        pytest.skip(str(error))
+    following = itertools.cycle(world.customers(100))
+    slow = form is zen.ZenTable and len(made.rules) > 1_000
+    benchmark.pedantic(lambda: peer.decide(next(following)), rounds=5) if slow else benchmark(lambda: peer.decide(next(following)))
+
+
+def test_stages_and_terms(benchmark, state, rows):
+    plan, work = state.plan, state.work
+    evaluate(state, rows[0])
 
     def both() -> None:
-        _fill_eligible(plan.evaluation.bits, plan.stage_words, plan.channel_masks[0], plan.n_available[0], plan.windows, world.NOW, plan.action,
-                       work.bits, work.counts)
-        _fill_terms(work.bits, plan.evaluation.values, plan.evaluation.states, plan.numbers, plan.value_slots, plan.action, work.survivors,
+        _fill_eligible(1, work.rules.bits, plan.stage_words, plan.channel_masks, plan.n_available, plan.windows, work.at_us, work.channel_index,
+                       plan.action, work.bits, work.counts)
+        _fill_terms(1, work.bits, work.rules.values, work.rules.states, plan.numbers, plan.value_slots, plan.action, work.offsets, work.survivors,
                     work.terms, work.counts)
 
     benchmark(both)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -11,20 +11,19 @@ from typing import Any
 import numpy as np
 
 import nba_engine as nba
-from benchmarks import world
+from benchmarks import setting, world
 from benchmarks.bench_arbitration import WORLDS, total_variation
 from benchmarks.bench_contact import NOW, contact_world
+from benchmarks.growth import rules_alone
 from benchmarks.measuring import Case, Timing, alternating
 from nba_engine.arbitration.winning import win_probability
-from nba_engine.catalog.compiling import compile_plan
-from nba_engine.contact.history import Contacts
 from nba_engine.contact.suppression import clear_suppressed
 from nba_engine.facts.encoding import Encoder
 from nba_engine.facts.vocabulary import Vocabulary
 from nba_engine.numerics.bitset import pack
 from nba_engine.schema import Fact, parse_type
 
-N_ACTIONS, N_SUBJECTS = 1_000, 5_000
+N_ACTIONS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,19 +55,16 @@ def measure(effort: Effort) -> Figures:
 
 def _decisions(effort: Effort) -> tuple[dict[str, Timing], dict[str, float]]:
     """decide taking turns with the generated function and the rules alone; then record, on three engines."""
-    made = world.make(N_ACTIONS)
-    customers = world.customers(200)
-    facts = [world.facts_of(c) for c in customers]
-    eligible = world.generated_rules(made)
-    catalog = nba.Catalog.from_dict(made.catalog)
+    customers, facts, catalog = world.customers(200), setting.customers(), setting.catalog(N_ACTIONS)
+    eligible = world.generated_rules(world.make(N_ACTIONS))
     with ExitStack() as stack:
         memory = stack.enter_context(nba.Engine(catalog))
         memory.warm()
-        decide = _decide(memory, facts)
+        decide = setting.deciding(memory, facts)
         cases = {
             "decide": Case(decide),
             "generated Python": Case(lambda k: eligible(customers[k % 200], world.NOW)),
-            "rules alone": _rules_alone(catalog, facts),
+            "rules alone": rules_alone(catalog, facts),
         }
         timings = alternating(cases, effort.n_rounds, effort.n_calls)  # beliefs are those of a first day: nothing was learned yet
         timings |= alternating({"record, memory": _record(memory, facts)}, effort.n_rounds, effort.n_calls)
@@ -80,12 +76,8 @@ def _decisions(effort: Effort) -> tuple[dict[str, Timing], dict[str, float]]:
         return timings, {"share eligible": float(np.mean(n_eligible)) / N_ACTIONS}
 
 
-def _decide(engine: nba.Engine, facts: list[dict[str, Any]]) -> Callable[[int], nba.Decision]:
-    return lambda k: engine.decide(f"subject-{k % N_SUBJECTS}", channel="call", facts=facts[k % len(facts)], limit=3, at=world.AT)
-
-
 def _record(engine: nba.Engine, facts: list[dict[str, Any]]) -> Case:
-    decide = _decide(engine, facts)
+    decide = setting.deciding(engine, facts)
 
     def answer(k: int) -> tuple[str, str, str]:
         decision = decide(k)
@@ -94,19 +86,11 @@ def _record(engine: nba.Engine, facts: list[dict[str, Any]]) -> Case:
     return Case(lambda given: engine.record(given[0], given[1], action=given[2], at=world.AT), answer)
 
 
-def _rules_alone(catalog: nba.Catalog, facts: list[dict[str, Any]]) -> Case:
-    plan = compile_plan(catalog, Vocabulary(), Contacts().names, {})
-    now_us = world.NOW * 1_000_000
-    rows = [plan.encoder.encode(f, now_us, "call", "inbound") for f in facts]
-    arguments = [(row.values, row.states, row.item_codes, row.item_offsets, dict) for row in rows]
-    return Case(lambda given: plan.evaluation.run(*given), lambda k: arguments[k % len(rows)])
-
-
 def _rooms() -> dict[str, Case]:
     """Encoding 64 facts, and closing what a history of 20 events suppresses."""
-    types = world.FACTS | {f"flag_{i}": "bool" for i in range(24)}
+    types = world.FACTS | world.FLAGS
     encoder = Encoder([Fact(name, parse_type(text)) for name, text in types.items()], Vocabulary())
-    facts = [world.facts_of(c) | {f"flag_{i}": i % 3 == 0 for i in range(24)} for c in world.customers(50)]
+    facts = [world.flagged(world.facts_of(c)) for c in world.customers(50)]
     rules, contacts = contact_world(20, 10, N_ACTIONS)
     history = contacts.history("s")
     full = pack(np.ones(N_ACTIONS, dtype=bool))

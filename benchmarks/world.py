@@ -12,6 +12,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,8 @@ FACTS = {
     **dict.fromkeys(INTS, "int"), **dict.fromkeys(DOUBLES, "double"), **dict.fromkeys(STRINGS, "string"),
     **dict.fromkeys(LISTS, "list<string>"), **dict.fromkeys(NULLABLE, "int"), **dict.fromkeys(TIMES, "timestamp"),
 }  # fmt: skip
+FLAGS = {f"flag_{i}": "bool" for i in range(24)}
+"""Facts no rule reads, that make 64 of the 40."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,15 +66,21 @@ def facts_of(customer: dict[str, Any]) -> dict[str, Any]:
     return {**customer, **{name: datetime.fromtimestamp(customer[name], timezone.utc) for name in TIMES}}
 
 
+def flagged(facts: dict[str, Any]) -> dict[str, Any]:
+    """The same customer with all 64 facts."""
+    return {**facts, **{name: i % 3 == 0 for i, name in enumerate(FLAGS)}}
+
+
+@cache
 def make(n_actions: int, seed: int = 2) -> World:
-    """A catalog of `n_actions` in 20 groups, one rule each; about a second for 1,000."""
+    """A catalog of `n_actions` in 20 groups, one rule each; about a second for 1,000. Made once a process: read it, do not change it."""
     rules = _rules(n_actions, random.Random(seed))
     catalog = {
         "name": "bench", "version": "1", "facts": FACTS, "channels": {"call": {}},
         "outcomes": {"accepted": {"reward": 1}, "declined": {"reward": 0}},
         "issues": {"sales": {"groups": {f"group-{g}": {} for g in range(20)}}},
         "actions": [
-            {"id": f"action-{i}", "issue": "sales", "group": f"group-{i % 20}", "value": 5.0 + i % 11, "eligibility": [_joined(rule, "cel")]}
+            {"id": f"action-{i}", "issue": "sales", "group": f"group-{i % 20}", "value": 5.0 + i % 11, "eligibility": [joined(rule, "cel")]}
             for i, rule in enumerate(rules)
         ],
     }  # fmt: skip
@@ -128,7 +137,8 @@ def _condition(r: random.Random) -> Condition:
 def _rules(n: int, r: random.Random) -> list[list[list[Condition]]]:
     sample = customers(400, seed=3)
     pool = list(dict.fromkeys(_condition(r) for _ in range(700)))
-    truth = np.array([[eval(c.python, {"c": customer, "now": NOW}) for customer in sample] for c in pool], dtype=bool)
+    codes = [compile(c.python, c.fact, "eval") for c in pool]
+    truth = np.array([[eval(code, {"c": customer, "now": NOW}) for customer in sample] for code in codes], dtype=bool)
     share = truth.mean(axis=1)
     shared = [i for i in range(len(pool)) if 0.25 <= share[i] <= 0.95][:300]
     common = [i for i in shared if share[i] >= 0.55]
@@ -144,5 +154,6 @@ def _rules(n: int, r: random.Random) -> list[list[list[Condition]]]:
     return rules
 
 
-def _joined(rule: list[list[Condition]], language: str) -> str:
+def joined(rule: list[list[Condition]], language: str) -> str:
+    """A rule as one text, `language` cel or python."""
     return " && ".join("(" + " || ".join(f"({getattr(c, language)})" for c in clause) + ")" for clause in rule)

@@ -365,3 +365,16 @@ def test_times_come_from_the_clock_or_the_call():
     assert shop.decide("ann", at=1_000_001).at == datetime(1970, 1, 1, 0, 0, 1, 1, tzinfo=NOON.tzinfo)
     zone = datetime.fromisoformat("2026-03-02T13:00:00+01:00")
     assert shop.decide("ann", at=zone).at == NOON
+
+
+def test_memory_states_what_grows():
+    shop = engine()
+    empty = shop.memory()
+    decisions = [shop.decide(f"s{i}", facts=ADULT, channel="call") for i in range(50)]
+    for decision in decisions[:20]:
+        shop.record(decision.id, "declined", action=decision.offers[0].action)
+    full = shop.memory()
+    assert list(full.values()) == sorted(full.values(), reverse=True) and full.keys() == empty.keys()
+    assert full["contact histories"] == 20 * (240 + 4 * 40)
+    assert full["subjects"] == 50 * 450 and full["decisions at hand"] > 50 * 2_500 and empty["decisions at hand"] == 0
+    assert full["beliefs"] == empty["beliefs"] > 20 * 100

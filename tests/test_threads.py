@@ -26,7 +26,7 @@ def shop_catalog(version, **changes):
 class Crowd:
     """Four that decide, one that records, one that reloads."""
 
-    def __init__(self, shop, n_each=400, n_reloads=30, **changes):
+    def __init__(self, shop, n_each=400, n_reloads=100, **changes):
         self.shop, self.changes = shop, changes
         self.decided: queue.Queue = queue.Queue()
         self.decisions: list[nba.Decision] = []

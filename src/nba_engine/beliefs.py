@@ -78,6 +78,12 @@ class Beliefs:
         """Counts every change of beliefs."""
         return self.model.version
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the model's tables and of what scoring one row needs."""
+        scorer = self.scorer
+        return self.model.nbytes + scorer.index.nbytes + scorer.value.nbytes + 8 * len(self.entities) * 3
+
     def frozen(self) -> Callable[[int], Scorer]:
         """Makes scorers, for so many rows, that score as these beliefs do now, whatever is learned meanwhile."""
         features, model = self.features.frozen(), self.model.frozen()

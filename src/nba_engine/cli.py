@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,6 +20,13 @@ app = typer.Typer(help="Next best action, in process.", no_args_is_help=True, ad
 
 CatalogFile = Annotated[Path, typer.Argument(metavar="CATALOG", help="A catalog: .yaml, .yml or .json.", show_default=False)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print machine output.")]
+
+
+class Sync(Enum):
+    """What `Engine(sync=...)` takes."""
+
+    DISK = "disk"
+    OS = "os"
 
 
 def main() -> None:
@@ -73,7 +81,8 @@ def check(catalog: CatalogFile, as_json: AsJson = False) -> None:
 @app.command()
 def decide(
     catalog: CatalogFile,
-    facts: Annotated[Path, typer.Option(help="The subject's facts, a mapping: .yaml, .yml or .json.", show_default=False)],
+    facts: Annotated[Path | None, typer.Option(help="The subject's facts, a mapping: .yaml, .yml or .json.", show_default=False)] = None,
+    profiles: Annotated[Path | None, typer.Option(help="Stored profiles: .sqlite, .db, .parquet, .arrow or .feather.", show_default=False)] = None,
     channel: Annotated[str | None, typer.Option(help="Where it will be shown; all channels compete without it.")] = None,
     limit: Annotated[int, typer.Option(help="Offers at most.")] = 1,
     subject: Annotated[str, typer.Option(help="Who is asked for.")] = "subject",
@@ -82,14 +91,16 @@ def decide(
     """Decide once, with nothing learned and nobody contacted before, and explain it."""
     from nba_engine.catalog.catalog import Catalog
 
+    if facts is None and profiles is None:
+        raise typer.BadParameter("give --facts, --profiles, or both; what --facts says comes first")
     with _refusals(as_json):
-        loaded, given = Catalog.load(catalog), _facts(facts)
+        loaded, given = Catalog.load(catalog), {} if facts is None else _facts(facts)
         from nba_engine.engine import Engine
 
-        engine = Engine(loaded)
+        engine = Engine(loaded, profiles=None if profiles is None else _profiles(profiles))
         explanation = engine.explain(engine.decide(subject, facts=given, channel=channel, limit=limit).id)
     for name in sorted(engine.unknown_facts):
-        typer.echo(f"{facts}: the catalog declares no fact {name!r}; it was ignored", err=True)
+        typer.echo(f"the catalog declares no fact {name!r}; it was ignored", err=True)
     if as_json:
         _print_json(explanation.to_dict())
         return
@@ -97,6 +108,26 @@ def decide(
     for offer in explanation.decision.offers:
         if offer.script:
             typer.echo(f"  {offer.rank}. says: {offer.script}")
+
+
+@app.command()
+def export(
+    store: Annotated[Path, typer.Argument(metavar="DIR", help="A store that no engine has open.", show_default=False)],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The Parquet file to write.", show_default=False)],
+    as_json: AsJson = False,
+) -> None:
+    """Write every decision of a store, with its facts and what became of its offers, as one Parquet file."""
+    from nba_engine import exporting, progress
+
+    with _refusals(as_json), progress.bar() as bar:
+        task = bar.add_task("exporting", total=None)
+        done = exporting.export(store, out, lambda n_read, n: bar.update(task, completed=n_read, total=n))
+    if as_json:
+        _print_json(done)
+        return
+    typer.echo(f"{out}: {done.n_decisions} decisions, {done.n_offers} offers, {done.n_answered} of them answered")
+    if done.n_unfit_facts:
+        typer.echo(f"{done.n_unfit_facts} facts do not fit their latest declaration; they are null", err=True)
 
 
 @app.command()
@@ -109,6 +140,38 @@ def warm(as_json: AsJson = False) -> None:
         _print_json({"seconds": seconds})
     else:
         typer.echo(f"kernels are ready, after {seconds:.1f} seconds")
+
+
+@app.command()
+def serve(
+    catalog: CatalogFile,
+    store: Annotated[Path, typer.Option(metavar="DIR", help="The folder that holds everything durable.", show_default=False)],
+    host: Annotated[str, typer.Option(help="Where to listen; other than loopback only with a token.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="0 takes a free one.", min=0, max=65535)] = 8080,
+    token_file: Annotated[Path | None, typer.Option(help="Holds the token that requests must bear; or set NBA_TOKEN.")] = None,
+    sync: Annotated[Sync, typer.Option(help="What a recorded answer survives: loss of power, or a killed process.")] = Sync.DISK,
+    profiles: Annotated[Path | None, typer.Option(help="Stored profiles: .sqlite, .db, .parquet, .arrow or .feather.", show_default=False)] = None,
+) -> None:
+    """Answer over HTTP, one engine in one process, until SIGTERM or SIGINT; needs the extra `serve`."""
+    with _refusals(as_json=False):
+        try:
+            from nba_engine.service import serving
+        except ModuleNotFoundError as error:
+            typer.echo(f"nba serve needs {error.name}, which is not installed; pip install nba_engine[serve]", err=True)
+            raise typer.Exit(WRONG_USE) from None
+        from nba_engine import progress
+        from nba_engine.catalog.catalog import Catalog
+        from nba_engine.service.application import Application
+
+        token = serving.token(token_file)
+        with serving.listener(host, port, token) as listener:
+            loaded, stored = Catalog.load(catalog), None if profiles is None else _profiles(profiles)
+            from nba_engine.engine import Engine
+
+            serving.end_on_signals()
+            with progress.compiling(as_line=True), Engine(loaded, store=store, sync=sync.value, profiles=stored) as engine:
+                typer.echo(f"{serving.url(listener)} serves {catalog}; GET /ready answers 200 once it decides")
+                serving.server(Application(engine, token=token, decide_may_wait=profiles is not None)).run([listener])
 
 
 @contextmanager
@@ -124,6 +187,12 @@ def _refusals(as_json: bool) -> Iterator[None]:
         else:
             typer.echo(str(error), err=True)
         raise typer.Exit(WRONG_USE) from None
+
+
+def _profiles(path: Path) -> Any:
+    from nba_engine.adapters.profiles import open_profiles
+
+    return open_profiles(path)
 
 
 def _facts(path: Path) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from nba_engine.catalog.plan import ControlGroup, Plan
 from nba_engine.contact.history import EVENT, History
 from nba_engine.contact.suppression import clear_suppressed
 from nba_engine.facts.encoding import Row
-from nba_engine.numerics.bitset import clear_bit, has_bit, position_of, set_bit
+from nba_engine.numerics.bitset import clear_bit, has_bit, n_set, position_of, set_bit
 from nba_engine.numerics.kernel import kernel, scalar
 from nba_engine.records import Offer
 from nba_engine.rules.truth import Evaluation
@@ -193,15 +193,21 @@ def _fill_eligible(n_rows, truth, stage_words, channel_masks, n_available, windo
                 clear_bit(bits[r], windows[k, 0])
         counts[r, 0] = _n_actions(bits[r], action) if windows.shape[0] > 0 else n_available[channels[r]]
         for s in range(stage_words.shape[0]):
+            cleared = np.uint64(0)
             for w in range(bits.shape[1]):
+                cleared |= bits[r, w] & ~truth[r, stage_words[s] + w]
                 bits[r, w] &= truth[r, stage_words[s] + w]
-            counts[r, s + 1] = _n_actions(bits[r], action)
+            counts[r, s + 1] = counts[r, s] if cleared == 0 else _n_actions(bits[r], action)
 
 
 @scalar
 def _n_actions(bits, action):
     """How many actions have a candidate in `bits`; candidates of one action stand side by side."""
     n, last = 0, -1
+    if action[action.shape[0] - 1] == action.shape[0] - 1:  # every action has one candidate
+        for w in range(bits.shape[0]):
+            n += n_set(bits[w])
+        return n
     for w in range(bits.shape[0]):
         rest = bits[w]
         while rest != 0:

@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
 from nba_engine import backfill
+from nba_engine.asking import check_request, moment_us
 from nba_engine.catalog.catalog import Catalog
 from nba_engine.contact.history import History
 from nba_engine.decision import decide, offers_of
@@ -23,16 +24,17 @@ from nba_engine.errors import RequestError, StoreError, UnknownDecisionError
 from nba_engine.explaining import explain
 from nba_engine.learning import check_outcome, offer_position, place, repeated, take
 from nba_engine.ledger import Kept
-from nba_engine.memory import Memory
+from nba_engine.memory import Memory, compiled_on
 from nba_engine.ports import Clock, ProfileStore
 from nba_engine.records import Decision, Explanation, Outcome, Receipt
+from nba_engine.sizes import sizes_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
-_MICROSECOND = timedelta(microseconds=1)
-_FIRST_US, _LAST_US = ((datetime(*day, tzinfo=timezone.utc) - _EPOCH) // _MICROSECOND for day in ((1, 1, 1), (9999, 12, 31)))
+
+_COMPILED_AGAIN_MAX = 3
 
 
 class SystemClock:
@@ -119,8 +121,8 @@ class Engine:
         -----
         **Cost**: as README's table says (`make bench`): rules O(actions / 64 x facts), beliefs O(actions x active features), then O(survivors).
         """
-        at_us = self._moment(at)
-        _check_request(subject, limit)
+        at_us = moment_us(at, self._clock)
+        check_request(subject, limit)
         given = self._given(subject, facts)
         state = self._memory.state
         plan, channel_index, direction = state.plan, *self._channel(channel)
@@ -173,7 +175,7 @@ class Engine:
         from nba_engine.batch.answering import Standing, answer, with_repeats
         from nba_engine.batch.requests import interaction_keys, read, repeats
 
-        _check_request("", limit)
+        check_request("", limit)
         with self._lock:
             self._require_open()
             state = self._memory.state
@@ -218,7 +220,7 @@ class Engine:
         OutcomeError : an unknown label, reason or action, or one that does not fit the offer.
         StoreError : the outcome could not be made durable; record it again.
         """
-        at_us = self._moment(at)
+        at_us = moment_us(at, self._clock)
         with self._lock:
             self._require_open()
             state = self._memory.state
@@ -272,7 +274,7 @@ class Engine:
 
     def advance(self, at: datetime | int | None = None) -> int:
         """Apply the time-outs due by `at` (the clock's time by default); returns how many offers fell silent."""
-        at_us = self._moment(at)
+        at_us = moment_us(at, self._clock)
         with self._lock:
             self._require_open()
             n_silent, sequence = self._memory.advance(at_us)
@@ -280,8 +282,20 @@ class Engine:
         return n_silent
 
     def reload(self, catalog: Catalog) -> None:
-        """Take another catalog into use between two decisions. Beliefs are kept by name, also for actions that leave and come back."""
-        with self._lock:
+        """Take another catalog into use between two decisions. Beliefs are kept by name, also for actions that leave and come back.
+
+        It is compiled beside the decisions going on, which wait only while beliefs are copied (some 10 ns per feature and action).
+        """
+        for _ in range(_COMPILED_AGAIN_MAX):
+            with self._lock:
+                self._require_open()
+                numbering = self._memory.numbering()
+            compiled = compiled_on(catalog, numbering)
+            with self._lock:
+                self._require_open()
+                if self._memory.use(catalog, compiled):
+                    return
+        with self._lock:  # texts are being learned faster than the catalog compiles
             self._require_open()
             self._memory.use(catalog)
 
@@ -290,6 +304,12 @@ class Engine:
         from nba_engine.warming import warm
 
         return warm()
+
+    def memory(self) -> dict[str, int]:
+        """Bytes held by each of the engine's tables, largest first. Cost: O(decisions at hand + subjects), some milliseconds."""
+        with self._lock:
+            self._require_open()
+            return sizes_of(self._memory.state)
 
     def flush(self) -> None:
         """Return once everything so far is durable."""
@@ -351,20 +371,6 @@ class Engine:
             raise RequestError(f"channel {channel!r} is not in the catalog; known are {known}, or None for all", "channel") from None
         return index, plan.directions[index]
 
-    def _moment(self, at: datetime | int | None) -> int:
-        """Microseconds UTC, within the years 1 to 9999."""
-        if at is None:
-            return self._clock.now_us()
-        if isinstance(at, datetime):
-            if at.tzinfo is None:
-                raise RequestError(f"at={at.isoformat()} has no time zone; give an aware datetime or epoch microseconds", "at")
-            return (at - _EPOCH) // _MICROSECOND
-        if isinstance(at, bool) or not isinstance(at, int):
-            raise RequestError(f"at={at!r} is no time; give an aware datetime or epoch microseconds", "at")
-        if not _FIRST_US <= at <= _LAST_US:
-            raise RequestError(f"at={at} is not in the years 1 to 9999; give an aware datetime or epoch microseconds", "at")
-        return at
-
     def _same_request(self, decision: Decision, subject: str, channel: str | None) -> Decision:
         if (decision.subject, decision.channel) == (subject, channel):
             return decision
@@ -381,10 +387,3 @@ class Engine:
     def _require_open(self) -> None:
         if self._closed:
             raise StoreError("this engine is closed; make a new one")
-
-
-def _check_request(subject: str, limit: int) -> None:
-    if not isinstance(subject, str):
-        raise RequestError(f"subject is {subject!r} of type {type(subject).__name__}; give a text", "subject")
-    if isinstance(limit, bool) or not isinstance(limit, int) or limit < 0:
-        raise RequestError(f"limit is {limit!r}; give the largest number of offers, 0 or more", "limit")

@@ -52,6 +52,11 @@ class Kept(msgspec.Struct, eq=False, gc=False):
         return self._offers
 
     @property
+    def touched(self) -> list[OfferState]:
+        """The offers, if anything was ever asked or told of them."""
+        return self._offers or []
+
+    @property
     def events(self) -> dict[str, Receipt]:
         if self._events is None:
             self._events = {}

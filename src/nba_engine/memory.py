@@ -11,6 +11,7 @@ import heapq
 import json
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -22,6 +23,7 @@ from nba_engine.beliefs import Beliefs
 from nba_engine.catalog.catalog import Catalog
 from nba_engine.catalog.compiling import compile_plan
 from nba_engine.contact.history import EVENT, Contacts
+from nba_engine.contact.names import Names
 from nba_engine.decision import Judgement, Workspace
 from nba_engine.errors import CatalogError, FactsError, NbaError, StoreError
 from nba_engine.facts import values
@@ -42,6 +44,37 @@ if TYPE_CHECKING:
 
 REPLAYED_ENTRIES_MAX = 5_000
 """An engine that had to play more entries than this at its start saves a snapshot at once, so that the next start need not (about 2,000/s)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Numbering:
+    """The numbers of texts, names and entities, which only grow; equal sizes mean that nothing was added."""
+
+    vocabulary: Vocabulary
+    names: Names
+    entities: dict[tuple[str, str], int]
+
+    @property
+    def sizes(self) -> tuple[int, int, int]:
+        return self.vocabulary.size, self.names.size, len(self.entities)
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """A catalog made ready without touching any state: its plan, numbering, empty beliefs, workspace; and the sizes that it began with."""
+
+    plan: Plan
+    numbering: Numbering
+    beliefs: Beliefs
+    work: Workspace
+    began_with: tuple[int, int, int]
+
+
+def compiled_on(catalog: Catalog, numbering: Numbering) -> Compiled:
+    """Compile `catalog` on top of `numbering`, which is taken over: the slow part of a reload, for which no lock is needed."""
+    sizes = numbering.sizes
+    plan = compile_plan(catalog, numbering.vocabulary, numbering.names, numbering.entities)
+    return Compiled(plan, numbering, Beliefs(plan, list(numbering.entities)), Workspace(plan), sizes)
 
 
 class Memory:
@@ -139,26 +172,37 @@ class Memory:
             self._journal.append(entries.HISTORY, "", past.first_at_us, past.to_bytes())
         return backfill.apply(past, self.state), self.last_sequence
 
-    def use(self, catalog: Catalog) -> None:
-        """Compile `catalog` and go on with it; a catalog that does not compile changes nothing but the numbering of names.
+    @property
+    def _sizes(self) -> tuple[int, int, int]:
+        return Numbering(self.state.vocabulary, self.state.contacts.names, self.state.entities).sizes
 
-        Its entry comes first: what compiling numbers, recovery numbers too.
+    def numbering(self) -> Numbering:
+        """What compiling a catalog adds to, as it stands now, in copies."""
+        state = self.state
+        return Numbering(state.vocabulary.copied(), state.contacts.names.copied(), dict(state.entities))
+
+    def use(self, catalog: Catalog, compiled: Compiled | None = None) -> bool:
+        """Go on with `catalog`; False where `compiled` no longer fits, because names were numbered since: compile again. Without it, compile here.
+
+        Its entry comes first: what compiling numbers, recovery numbers too. A catalog that does not compile changes nothing but that numbering.
         """
+        if compiled is not None and compiled.began_with != self._sizes:
+            return False
         key = _catalog_key(catalog)
         if self._journal is not None:
             self._journal.append(entries.CATALOG, key, 0, codec.pack(catalog.to_dict()))
-        self._switch(catalog, key)
+        self._switch(compiled or compiled_on(catalog, self.numbering()), key)
+        return True
 
-    def _switch(self, catalog: Catalog, key: str) -> None:
-        state = self.state
-        plan = compile_plan(catalog, state.vocabulary, state.contacts.names, state.entities)
-        beliefs = Beliefs(plan, list(state.entities))
+    def _switch(self, compiled: Compiled, key: str) -> None:
+        state, plan, beliefs, numbering = self.state, compiled.plan, compiled.beliefs, compiled.numbering
         beliefs.load(state.beliefs.state())
         for kept in state.ledger.kept():
-            for offer in kept.offers:
+            for offer in kept.touched:
                 if offer.taught is not None:
                     offer.taught = beliefs.moved(offer.taught, state.beliefs) if beliefs.kind == state.beliefs.kind else None
-        state.plan, state.beliefs, state.work = plan, beliefs, Workspace(plan)
+        state.vocabulary, state.contacts.names, state.entities = numbering.vocabulary, numbering.names, numbering.entities
+        state.plan, state.beliefs, state.work = plan, beliefs, compiled.work
         state.contacts.retention = plan.contact_rules.retention
         self._catalog_key, self._layout = key, _layout(beliefs)
 
@@ -232,7 +276,7 @@ class Memory:
                 written = self._written_catalog(entry.payload)
                 if written is not None and entry.key != self._catalog_key:
                     with suppress(NbaError):  # it was refused then as now
-                        self._switch(written, entry.key)
+                        self._switch(compiled_on(written, self.numbering()), entry.key)
             elif entry.kind == entries.DECISION:
                 place(self.state, self._rebuilt(*entries.unpack_decision(entry.payload)))
             elif entry.kind == entries.HISTORY:

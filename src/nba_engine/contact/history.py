@@ -89,6 +89,11 @@ class Contacts:
     def __len__(self) -> int:
         return len(self._histories)
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all histories: their events and the objects that hold them."""
+        return sum(240 + history.events.nbytes for history in self._histories.values())
+
     def history(self, subject: str) -> History:
         """The subject's history, an empty one if nothing is known; reading creates nothing."""
         return self._histories.get(subject, _NOTHING)

@@ -34,6 +34,17 @@ class Names:
         known = self._numbers[kind]
         return known.setdefault(text, len(known))
 
+    @property
+    def size(self) -> int:
+        """How many texts are known, of all kinds."""
+        return sum(map(len, self._numbers.values()))
+
+    def copied(self) -> Names:
+        """The same numbers, in tables of its own."""
+        found = Names()
+        found._numbers = {kind: dict(known) for kind, known in self._numbers.items()}
+        return found
+
     def count(self, kind: Kind) -> int:
         """How many texts of this kind are known."""
         return len(self._numbers[kind])

@@ -32,6 +32,11 @@ class Vocabulary:
         codes = self.codes(column)
         return codes.get(text) or (self.name(column, text) if len(codes) < TEXTS_PER_COLUMN_MAX else 0)
 
+    @property
+    def size(self) -> int:
+        """How many texts have codes, in all columns."""
+        return sum(map(len, self._codes.values()))
+
     def copied(self) -> Vocabulary:
         """The same codes, in mappings of its own."""
         found = Vocabulary()

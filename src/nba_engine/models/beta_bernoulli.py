@@ -75,6 +75,11 @@ class BetaBernoulli:
         """Subtract what `update` added."""
         self._add(receipt, -1)
 
+    @property
+    def nbytes(self) -> int:
+        """16 bytes per entity, 20 per candidate."""
+        return self._sums.nbytes + self._paths.nbytes
+
     def state(self) -> State:
         """`sums` int64[n_entities, 2] (outcomes, rewards) in units of 2**-24 and `version`; copies."""
         return {"sums": self._sums.copy(), "version": np.array([self.version], dtype=np.int64)}

@@ -98,6 +98,11 @@ class Model(Protocol):
         """Remove exactly what the update added: bit for bit as before where nothing was learned in between."""
         ...
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of its tables."""
+        ...
+
     def state(self) -> State:
         """Everything learned, as plain arrays; the same beliefs give the same bytes."""
         ...

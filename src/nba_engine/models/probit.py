@@ -110,6 +110,11 @@ class Probit:
         posterior.add(self._prior, receipt.index, receipt.entities, receipt.deltas, -1, self._sums, self._packed)
         self.version += 1
 
+    @property
+    def nbytes(self) -> int:
+        """20 bytes per feature and entity, and 40 per entity."""
+        return self._sums.nbytes + self._packed.nbytes + self._prior.nbytes + self._paths.nbytes
+
     def state(self) -> State:
         """`sums` int64[n_features, n_entities, 2] in units of 2**-24 and `version`; copies."""
         return {"sums": self._sums.copy(), "version": np.array([self.version], dtype=np.int64)}

@@ -55,3 +55,16 @@ def position_of(bit):
     below = (below & np.uint64(0x3333333333333333)) + ((below >> np.uint64(2)) & np.uint64(0x3333333333333333))
     below = (below + (below >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
     return np.int64((below * np.uint64(0x0101010101010101)) >> np.uint64(56))
+
+
+_ONE, _TWO, _FOUR, _TOP_BYTE = np.uint64(1), np.uint64(2), np.uint64(4), np.uint64(56)
+_ALTERNATE, _PAIRS = np.uint64(0x5555555555555555), np.uint64(0x3333333333333333)
+_NIBBLES, _EACH_BYTE = np.uint64(0x0F0F0F0F0F0F0F0F), np.uint64(0x0101010101010101)
+
+
+@scalar
+def n_set(word):
+    """How many bits of a uint64 are set (Warren, Hacker's Delight, 2nd edition, section 5-1)."""
+    word = word - ((word >> _ONE) & _ALTERNATE)
+    word = (word & _PAIRS) + ((word >> _TWO) & _PAIRS)
+    return np.int64((((word + (word >> _FOUR)) & _NIBBLES) * _EACH_BYTE) >> _TOP_BYTE)

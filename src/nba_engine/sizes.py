@@ -1,0 +1,44 @@
+"""How much an engine holds, table by table. Arrays are counted exactly, Python objects at the sizes stated here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from nba_engine.learning import State
+
+TEXT_BYTES = 150
+"""One text and its code in a mapping, measured over texts of 10 to 30 letters."""
+DECISION_BYTES = 2_500
+"""A decision at hand besides its arrays: records, mappings, facts by reference."""
+SUBJECT_BYTES = 450
+"""A subject's running number and its latest interactions; its contact history is counted by itself."""
+
+
+def sizes_of(state: State) -> dict[str, int]:
+    """Bytes by name, largest first."""
+    plan, ledger = state.plan, state.ledger
+    kept = list(ledger.kept())
+    found = {
+        "rules": plan.index.nbytes,
+        "candidates": _arrays(getattr(plan, name) for name in plan.__dataclass_fields__),
+        "contact rules": _arrays(vars(plan.contact_rules).values()),
+        "beliefs": state.beliefs.nbytes,
+        "scratch of a decision": _arrays(getattr(state.work, name) for name in state.work.__slots__)
+        + _arrays(getattr(part, name) for part in (state.work.slate,) for name in part.__slots__) + _arrays(vars(state.work.rules).values()),
+        "texts and their codes": TEXT_BYTES * (state.vocabulary.size + state.contacts.names.size + len(state.entities)),
+        "contact histories": state.contacts.nbytes,
+        "decisions at hand": sum(DECISION_BYTES + _arrays(_fields(k.judgement)) + _arrays(_fields(k.judgement.row)) for k in kept),
+        "subjects": SUBJECT_BYTES * len(ledger.subjects),
+    }
+    return dict(sorted(found.items(), key=lambda item: -item[1]))
+
+
+def _fields(record: Any) -> Iterable[Any]:
+    return (getattr(record, name) for name in record.__struct_fields__)
+
+
+def _arrays(values: Iterable[Any]) -> int:
+    return sum(value.nbytes for value in values if isinstance(value, np.ndarray))
