@@ -183,7 +183,7 @@ class Engine:
             standing = Standing(plan, plan.encoder.frozen(), state.beliefs.frozen(), self._histories, self._profile, self._seed)
         requests = read(table, plan, self._clock.now_us())
         with self._lock:
-            again, known = repeats(requests, self._known_request)
+            again, known = repeats(requests, plan, self._known_request)
             kept = [row for row in range(len(requests)) if row not in again and row not in known]
             asked = requests.take(kept) if again or known else requests
             keys = interaction_keys(asked, state.ledger.n_decisions)

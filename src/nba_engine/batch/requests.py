@@ -22,10 +22,9 @@ REQUEST_COLUMNS = ("subject", "channel", "at", "interaction", "request_id")
 
 @dataclass(frozen=True, slots=True)
 class Requests:
-    """A table of requests, read: who, where (names and indices, -1 for all), when, in which interaction; the facts' columns."""
+    """A table of requests, read: who, where (the channel's index, -1 for all), when, in which interaction; the facts' columns."""
 
     subjects: list[str]
-    channels: list[str | None]
     channel_index: npt.NDArray[np.int64]
     at_us: npt.NDArray[np.int64]
     interactions: list[str | None]
@@ -37,7 +36,7 @@ class Requests:
 
     def take(self, rows: list[int]) -> Requests:
         """The requests of these rows."""
-        return Requests([self.subjects[i] for i in rows], [self.channels[i] for i in rows], self.channel_index[rows], self.at_us[rows],
+        return Requests([self.subjects[i] for i in rows], self.channel_index[rows], self.at_us[rows],
                         [self.interactions[i] for i in rows], [self.request_ids[i] for i in rows], self.facts.take(rows))
 
 
@@ -47,16 +46,18 @@ def read(table: Any, plan: Plan, now_us: int) -> Requests:
     if "subject" not in whole.column_names:
         raise RequestError(f"the table has no column 'subject'; it has {', '.join(whole.column_names) or 'none'}", "table")
     n = whole.num_rows
-    subjects: list[str] = texts_of(whole, "subject", optional=False).to_pylist()
-    channels, interactions, request_ids = (texts_of(whole, name, optional=True).to_pylist() for name in ("channel", "interaction", "request_id"))
-    index: dict[str | None, int] = {None: -1, **plan.channel_of}
-    for row, channel in enumerate(channels):
-        if channel not in index:
-            known = ", ".join(plan.channel_ids) or "none"
-            raise RequestError(f"row {row}: channel {channel!r} is not in the catalog; known are {known}, or null for all", "table")
+    subjects: list[str] = texts_of(whole, "subject", optional=False).dictionary_decode().to_pylist()
+    interactions, request_ids = (texts_of(whole, name, optional=True).dictionary_decode().to_pylist() for name in ("interaction", "request_id"))
+    asked = texts_of(whole, "channel", optional=True)
+    place = asked.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+    known = np.array([plan.channel_of.get(channel, -2) for channel in asked.dictionary.to_pylist()] + [-1], np.int64)[place]
+    if (known == -2).any():
+        row = int(np.argmax(known == -2))
+        channels = ", ".join(plan.channel_ids) or "none"
+        raise RequestError(f"row {row}: channel {asked[row].as_py()!r} is not in the catalog; known are {channels}, or null for all", "table")
     at_us = moments_of(whole.column("at"), now_us) if "at" in whole.column_names else np.full(n, now_us, np.int64)
     facts = whole.drop_columns([name for name in REQUEST_COLUMNS if name in whole.column_names])
-    return Requests(subjects, channels, np.array([index[c] for c in channels], np.int64), at_us, interactions, request_ids, facts)
+    return Requests(subjects, known, at_us, interactions, request_ids, facts)
 
 
 def interaction_keys(requests: Requests, n_decisions: Callable[[str], int]) -> list[str]:
@@ -69,21 +70,22 @@ def interaction_keys(requests: Requests, n_decisions: Callable[[str], int]) -> l
     return keys
 
 
-def repeats(requests: Requests, find: Callable[[str], Decision | None]) -> tuple[dict[int, int], dict[int, Decision]]:
+def repeats(requests: Requests, plan: Plan, find: Callable[[str], Decision | None]) -> tuple[dict[int, int], dict[int, Decision]]:
     """Rows whose request id came before: in an earlier row (row -> that row), or with a decision that `find` knows (row -> decision).
 
     RequestError where an id comes with another subject or channel than before.
     """
+    channels = (*plan.channel_ids, None)
     first: dict[str, int] = {}
     again: dict[int, int] = {}
     known: dict[int, Decision] = {}
     for row, request_id in enumerate(requests.request_ids):
         if request_id is None:
             continue
-        asked = requests.subjects[row], requests.channels[row]
+        asked = requests.subjects[row], channels[requests.channel_index[row]]
         earlier = first.setdefault(request_id, row)
         decision = find(request_id) if earlier == row else known.get(earlier)
-        before = (decision.subject, decision.channel) if decision is not None else (requests.subjects[earlier], requests.channels[earlier])
+        before = (decision.subject, decision.channel) if decision is not None else (requests.subjects[earlier], channels[requests.channel_index[earlier]])
         if before != asked:
             raise RequestError(f"row {row}: request_id {request_id!r} was used for subject {before[0]!r} on channel {before[1]!r}; give "
                                "every request an id of its own", "request_id")
