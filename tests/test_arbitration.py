@@ -109,8 +109,8 @@ def test_slate_twin(kind, batch, noise_key, limit):
         offers, p_end = naive.slate(
             kind, priority, deviation, action_index, explores, null_position, noise_key, action_keys, candidate_keys, limit, **options_of(law)
         )
-        assert slate.chosen == [i for i, _ in offers]
-        assert slate.probability == pytest.approx([p for _, p in offers], abs=1e-12)
+        assert slate.chosen == tuple(i for i, _ in offers)
+        assert slate.probability == pytest.approx(tuple(p for _, p in offers), abs=1e-12)
         assert slate.ended_by_null == (p_end is not None) and slate.p_end == pytest.approx(1.0 if p_end is None else p_end)
     actions = action_index[np.array(slate.chosen, int)].tolist()
     assert len(set(actions)) == len(actions) and null_position not in slate.chosen
@@ -147,7 +147,7 @@ def test_null_action_ends_the_slate_and_its_probability_counts():
     priority, explores = np.array([5.0, -1.0, 0.0]), np.zeros(3, np.uint8)
     index, keys = np.arange(3, dtype=np.int32), np.arange(3, dtype=np.uint64)
     slate = fill_slate(Exploration(KIND_CODES["greedy"]), priority, np.zeros(3), index, explores, 2, 1, keys, keys, 3)
-    assert (slate.chosen, slate.ended_by_null, slate.p_end, slate.slate_probability) == ([0], True, 1.0, 1.0)
+    assert (slate.chosen, slate.ended_by_null, slate.p_end, slate.slate_probability) == ((0,), True, 1.0, 1.0)
 
 
 def law_and_world(kind):
@@ -209,7 +209,7 @@ def test_noise_belongs_to_the_action():
             np.append(np.uint64(98), candidate_keys),
             4,
         )
-        assert [i - 1 for i in b.chosen] == a.chosen and b.probability == pytest.approx(a.probability)
+        assert tuple(i - 1 for i in b.chosen) == a.chosen and b.probability == pytest.approx(a.probability)
 
 
 def test_thousand_slots_over_two_hundred_candidates_take_each_once():

@@ -125,11 +125,12 @@ class Memory:
         if self._journal is None:
             return
         decision, judgement = kept.decision, kept.judgement
-        facts = kept.plan.encoder.facts_of(judgement.row)
+        encoder = kept.plan.encoder
+        facts, events = encoder.facts_of(judgement.row), judgement.history.tobytes()
         try:
-            payload = entries.pack_decision(decision, judgement.at_us, limit, facts, judgement.history.tobytes())
+            payload = entries.pack_decision(decision, judgement.at_us, limit, facts, events, plain=encoder.is_plain)
         except StoreError:  # values of other libraries, which the encoder takes and the codec does not
-            payload = entries.pack_decision(decision, judgement.at_us, limit, _plain(facts, kept.plan), judgement.history.tobytes())
+            payload = entries.pack_decision(decision, judgement.at_us, limit, _plain(facts, kept.plan), events)
         if decision.request_id is not None:  # first: a request without its decision is harmless, the other way round it is not
             self._journal.append(entries.REQUEST, decision.request_id, judgement.at_us, decision.id.encode())
         self._journal.append(entries.DECISION, decision.id, judgement.at_us, payload)
@@ -353,7 +354,7 @@ def _judgement(decision: Decision, row: Any, at_us: int, channel_index: int, eve
     n = len(decision.offers)
     terms = np.array([[o.value, o.context_weight, o.lever, o.cost] for o in decision.offers]).reshape(n, 4)
     propensity = np.array([o.propensity for o in decision.offers])
-    probability = [o.selection_probability for o in decision.offers]
-    slate = Slate(list(range(n)), probability, np.array(probability), False, 1.0)
+    probability = tuple(o.selection_probability for o in decision.offers)
+    slate = Slate(tuple(range(n)), probability, np.array(probability), False, 1.0)
     offered = np.array(candidates, np.int32)
     return Judgement(row, at_us, channel_index, events, offered, propensity, offered, terms, slate, dict(decision.funnel))

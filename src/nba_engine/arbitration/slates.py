@@ -30,8 +30,8 @@ class Slate(msgspec.Struct, gc=False):
     `first_pmf` f64[m]: the law of the first slot. `ended_by_null`: the null action was drawn next, with probability `p_end` (else 1.0).
     """
 
-    chosen: list[int]
-    probability: list[float]
+    chosen: tuple[int, ...]
+    probability: tuple[float, ...]
     first_pmf: Floats
     ended_by_null: bool
     p_end: float
@@ -66,8 +66,8 @@ class Slates(msgspec.Struct, gc=False):
         """The slate of one row."""
         n = int(self.n_chosen[row])
         k, ended = (n, False) if n >= 0 else (-n - 1, True)
-        probability = self.probability[row, : k + 1].tolist()
-        return Slate(self.chosen[row, :k].tolist(), probability[:k], first_pmf, ended, probability[k] if ended else 1.0)
+        probability = tuple(self.probability[row, : k + 1].tolist())
+        return Slate(tuple(self.chosen[row, :k].tolist()), probability[:k], first_pmf, ended, probability[k] if ended else 1.0)
 
 
 def draw_slates(

@@ -43,7 +43,8 @@ class Row(msgspec.Struct, gc=False):
     values int64[1, n_columns]: int as it is, double as its bits, bool 0 or 1, timestamp and duration in microseconds, string as its code, list and
     map as their length. states uint8[1, n_columns]: VALUE, NULL or MISSING, shared with other rows and never written. item_codes int32[n_items]:
     the texts of all lists of strings, list `l` (lists stand last among the columns) owning `item_offsets[0, l]:item_offsets[0, l + 1]`
-    (int32[1, n_lists + 1]). `given`: the plain value of every column but the built-in ones, a default where there is none; `null_structs`: names.
+    (int32[1, n_lists + 1]). `given`: the plain value of every column but the built-in ones, lists as tuples, a default
+    where there is none; `null_structs`: names.
     """
 
     values: npt.NDArray[np.int64]
@@ -85,6 +86,8 @@ class Encoder:
             slice(bounds[KINDS.index(kind)], bounds[KINDS.index(kind) + 1]) for kind in ("string", "timestamp", "duration", "other", "list"))
         self._string_columns = self._given[self._strings]
         self._take_codes(vocabulary)
+        self.is_plain = all(_is_plain(column) for column in self.columns)
+        """Whether every fact is a number, a text, a time or a list of texts, once encoded: what can be stored without a look at each value."""
         self._built_in = {name: i for i, c in enumerate(self.columns) if c.fact in BUILT_IN_FACTS for name in (c.name,)}
         self._layout = struct.Struct("=" + "".join("d" if c.kind == "double" else "q" for c in self.columns))
 
@@ -102,7 +105,7 @@ class Encoder:
             found = self._mended(found, shape.odd)
         if len(facts) > shape.n_given:
             self.note_unknown(facts)
-        lists = [*map(list, found[self._lists])]  # the caller may go on using its own
+        lists = [*map(tuple, found[self._lists])]  # the caller may go on using its own; tuples of texts cost the garbage collector nothing
         ends, items = self._items(lists)
         values = np.empty((1, len(self.columns)), np.int64)
         try:
@@ -203,24 +206,24 @@ class Encoder:
                     mended[i] = deepcopy(mended[i])
         return mended
 
-    def _items(self, lists: Sequence[list[Any]]) -> tuple[list[int], list[int]]:
+    def _items(self, lists: list[tuple[Any, ...]]) -> tuple[list[int], list[int]]:
         """Of the list facts: where each begins among the texts of all (and where the last ends), and the codes of those texts."""
         items: list[int] = []
         offsets = [0]
-        for codes, found in zip(self._list_codes, lists, strict=True):
+        for k, (codes, found) in enumerate(zip(self._list_codes, lists, strict=True)):
             if codes is not None:
                 try:
                     own = [*map(codes.get, found, repeat(0))]
                 except TypeError:  # not hashable, so no text
                     own = [0]
                 if 0 in own and not set(map(type, found)) <= _TEXT:
-                    found[:] = self._checked(found, codes)
-                    own = [*map(codes.get, found, repeat(0))]
+                    lists[k] = tuple(self._checked(found, codes))
+                    own = [*map(codes.get, lists[k], repeat(0))]
                 items += own
             offsets.append(len(items))
         return offsets, items
 
-    def _checked(self, texts: list[Any], codes: dict[str, int]) -> list[str]:
+    def _checked(self, texts: Sequence[Any], codes: dict[str, int]) -> list[str]:
         """Raises FactsError where one of the texts is none."""
         column = self.columns[self._given[self._lists][next(i for i, c in enumerate(self._list_codes) if c is codes)]]
         return convert.plain(texts, column.type, column.name)
@@ -241,6 +244,10 @@ class Encoder:
             if isinstance(value, int) and not -(2**63) <= value < 2**63:
                 return FactsError(f"fact {column.name!r}: {value} does not fit into 64 bits; give a value from -2**63 to 2**63 - 1", column.name)
         return FactsError("a fact cannot be encoded; give values of the declared types", "")
+
+
+def _is_plain(column: Column) -> bool:
+    return column.kind in ("int", "double", "bool", "string", "timestamp") or (column.kind == "list" and column.has_vocabulary)
 
 
 def _expected(column: Column) -> type:

@@ -48,9 +48,14 @@ def pack(record: Mapping[str, Any]) -> bytes:
     >>> unpack(pack({"label": "accepted", "wait": timedelta(seconds=2), "codes": np.arange(3)}))
     {'label': 'accepted', 'wait': datetime.timedelta(seconds=2), 'codes': array([0, 1, 2])}
     """
+    return pack_plain(_encodable_dict(record, "record"))
+
+
+def pack_plain(record: Mapping[str, Any]) -> bytes:
+    """As `pack`, for a record whose values, at any depth, are known to be text, numbers, bytes, None, aware datetimes, lists, tuples and mappings."""
     try:
-        return _ENCODER.encode(_encodable_dict(record, "record"))
-    except (OverflowError, UnicodeEncodeError) as error:
+        return _ENCODER.encode(record)
+    except (OverflowError, UnicodeEncodeError, TypeError) as error:
         raise StoreError(f"a record cannot be stored: {error}; ints go from -2**63 to 2**64 - 1, text must be valid Unicode") from error
 
 

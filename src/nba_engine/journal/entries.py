@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import astuple
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import msgspec
 
 from nba_engine.errors import StoreError
-from nba_engine.journal.codec import pack, unpack
+from nba_engine.journal.codec import pack, pack_plain, unpack
 from nba_engine.records import Decision, Offer, Outcome
 
 DECISION, OUTCOME, TAUGHT, HISTORY, REQUEST, CATALOG = "decision", "outcome", "taught", "history", "request", "catalog"
@@ -19,9 +18,9 @@ DECISION, OUTCOME, TAUGHT, HISTORY, REQUEST, CATALOG = "decision", "outcome", "t
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
-def pack_decision(decision: Decision, at_us: int, limit: int, facts: Mapping[str, Any], contact_events: bytes) -> bytes:
-    """A decision with the facts it was made from and the contact history it saw (`contact_events`, raw)."""
-    return pack({
+def pack_decision(decision: Decision, at_us: int, limit: int, facts: Mapping[str, Any], contact_events: bytes, *, plain: bool = False) -> bytes:
+    """A decision with the facts it was made from and the contact history it saw (`contact_events`, raw); `plain` facts are known to be storable."""
+    return (pack_plain if plain else pack)({
         "id": decision.id, "request_id": decision.request_id, "interaction": decision.interaction, "subject": decision.subject,
         "channel": decision.channel, "at_us": at_us, "limit": limit, "facts": facts, "contact_events": contact_events,
         "offers": [msgspec.structs.astuple(offer) for offer in decision.offers], "slate_probability": decision.slate_probability,
@@ -46,7 +45,7 @@ def unpack_decision(payload: bytes) -> tuple[Decision, dict[str, Any]]:
 
 def pack_outcome(outcome: Outcome, position: int) -> bytes:
     """An outcome of the offer at `position` (rank from 0)."""
-    return pack({"position": position, "outcome": list(astuple(outcome))})
+    return pack({"position": position, "outcome": [getattr(outcome, name) for name in outcome.__slots__]})
 
 
 def unpack_outcome(payload: bytes) -> tuple[Outcome, int]:

@@ -8,9 +8,9 @@ the entities on its path, int32[5] (global, issue, group, action, treatment), -1
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Protocol
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -22,8 +22,7 @@ Offsets = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Receipt:
+class Receipt(msgspec.Struct, frozen=True, eq=False, gc=False):
     """What one update added to the sums of a model; subtracting it takes the update back.
 
     index int32[n_active]: features; entities int32[n_levels]: the path without its gaps; deltas int32[2, n_active, n_levels]: fixed point
