@@ -210,3 +210,16 @@ def test_a_frozen_model_scores_as_the_model_did(make):
         model.update(*row)
     assert [scored(frozen, row)[0].tolist() for row in rows(5, seed=6)] == before
     assert [scored(model, row)[0].tolist() for row in rows(5, seed=6)] != before
+
+
+def test_a_model_taken_over_goes_on_where_the_other_stood(make):
+    model, heir, twin = make(), make(), make()
+    for row in rows(20):
+        model.update(*row)
+        twin.update(*row)
+    assert heir.take_over(model) and as_bytes(heir) == as_bytes(twin)
+    for row in rows(5, seed=3):
+        heir.update(*row)
+        twin.update(*row)
+    assert as_bytes(heir) == as_bytes(twin)
+    assert [scored(heir, row)[0].tolist() for row in rows(5, seed=6)] == [scored(twin, row)[0].tolist() for row in rows(5, seed=6)]

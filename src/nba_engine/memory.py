@@ -197,7 +197,7 @@ class Memory:
 
     def _switch(self, compiled: Compiled, key: str) -> None:
         state, plan, beliefs, numbering = self.state, compiled.plan, compiled.beliefs, compiled.numbering
-        beliefs.load(state.beliefs.state())
+        beliefs.take_over(state.beliefs)
         for kept in state.ledger.kept():
             for offer in kept.touched:
                 if offer.taught is not None:

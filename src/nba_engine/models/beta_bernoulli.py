@@ -49,6 +49,13 @@ class BetaBernoulli:
         """As `score`: this model reads no features."""
         _fill_propensity(self._sums, self._paths, candidates, mean_out, np.empty(candidates.size))
 
+    def take_over(self, before: BetaBernoulli) -> bool:
+        """Go on with the counts of a model that is given up."""
+        if self._sums.shape != before._sums.shape:
+            return False
+        self._sums, self.version = before._sums, before.version
+        return True
+
     def frozen(self) -> BetaBernoulli:
         """A model that scores as this one does now, whatever is learned meanwhile."""
         found = copy(self)

@@ -80,6 +80,10 @@ class Model(Protocol):
         """
         ...
 
+    def take_over(self, before: Any) -> bool:
+        """Go on with the tables of a model of the same kind, features and entities, which must not be used any more; False where they do not fit."""
+        ...
+
     def frozen(self) -> Model:
         """A model that scores as this one does now, whatever is learned meanwhile; it cannot learn."""
         ...

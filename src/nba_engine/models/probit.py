@@ -79,6 +79,13 @@ class Probit:
         """Propensities float64[m] for the rows scored last, each row's candidates with one more active feature of value 1 (-1: none)."""
         _fill_propensity_with(features, value, n_active, offsets, self._packed, scratch[0], self._prior, self._paths, candidates, mean_out)
 
+    def take_over(self, before: Probit) -> bool:
+        """Go on with the tables of a model that is given up; False where an entity's prior has changed, since the scoring copy depends on it."""
+        if not np.array_equal(self._prior, before._prior) or self._sums.shape != before._sums.shape:
+            return False
+        self._sums, self._packed, self.version = before._sums, before._packed, before.version
+        return True
+
     def frozen(self) -> Probit:
         """A model that scores as this one does now, whatever is learned meanwhile; it cannot learn."""
         found = copy(self)
@@ -139,8 +146,11 @@ def carried(
 
     To keep what leaves, append its names to the new lists; they are surplus entities of the next model.
     """
-    feature_of, entity_of = positions(old_features, new_features), positions(old_entities, new_entities)
     sums = np.zeros((len(new_features), len(new_entities), 2), dtype=np.int64)
+    if old_features == new_features and old_entities == new_entities[: len(old_entities)]:  # the usual reload adds at most some actions
+        sums[:, : len(old_entities)] = state["sums"]
+        return {"sums": sums, "version": state["version"] + 1}
+    feature_of, entity_of = positions(old_features, new_features), positions(old_entities, new_entities)
     old_f, old_e = np.nonzero(feature_of >= 0)[0], np.nonzero(entity_of >= 0)[0]
     sums[np.ix_(feature_of[old_f], entity_of[old_e])] = state["sums"][np.ix_(old_f, old_e)]
     return {"sums": sums, "version": state["version"] + 1}
