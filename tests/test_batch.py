@@ -248,3 +248,9 @@ def test_ten_thousand_actions_and_a_data_frame_like_export():
     found = nba.Engine(made).decide_batch(Frame(table_of(rows)), limit=2)
     assert_same(found, one_by_one(nba.Engine(made), rows, 2))
     assert found.column("at").type == pa.timestamp("us", "UTC")
+
+
+def test_a_catalog_without_actions_offers_nothing():
+    engine = nba.Engine(nba.Catalog.from_dict({"facts": {"age": "int"}}))
+    assert engine.decide("a", facts={"age": 3}, limit=2).offers == ()
+    assert engine.decide_batch({"subject": ["a", "b"], "age": [3, None]}, limit=2).column("action").to_pylist() == [None, None]

@@ -31,6 +31,12 @@ def test_quickstart(tmp_path):
     assert "       rule actions[0].suitability[0]: monthly_bill < 90.0 is unknown" in lines
 
 
+def test_overnight(tmp_path):
+    lines = output_of("overnight.py", tmp_path)
+    made = int(lines[0].split()[0])
+    assert 1_000 < made < 2_000 and lines[0] == f"{made} of 2000 customers got an offer, {made} answers were learned"
+
+
 def test_contact_centre(tmp_path):
     lines = output_of("contact_centre.py", tmp_path)
     assert "made up" in lines[0]

@@ -204,7 +204,7 @@ def _fill_eligible(n_rows, truth, stage_words, channel_masks, n_available, windo
 def _n_actions(bits, action):
     """How many actions have a candidate in `bits`; candidates of one action stand side by side."""
     n, last = 0, -1
-    if action[action.shape[0] - 1] == action.shape[0] - 1:  # every action has one candidate
+    if action.shape[0] > 0 and action[action.shape[0] - 1] == action.shape[0] - 1:  # every action has one candidate
         for w in range(bits.shape[0]):
             n += n_set(bits[w])
         return n

@@ -55,7 +55,7 @@ def answer(standing: Standing, requests: Requests, keys: Sequence[str], limit: i
     """
     plan = standing.plan
     limit = min(limit, len(plan.action_ids))
-    n_rows = max(1, min(CHUNK_ROWS_MAX, CHUNK_BYTES_MAX // (300 * plan.n_candidates)))
+    n_rows = max(1, min(CHUNK_ROWS_MAX, CHUNK_BYTES_MAX // (300 * max(1, plan.n_candidates))))
     starts = range(0, len(requests), BLOCK_ROWS)
     workers: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
     for _ in range(max(1, min(threads, len(starts)))):
