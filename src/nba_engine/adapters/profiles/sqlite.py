@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -47,6 +48,7 @@ class SqliteProfiles:
         self._path = Path(path)
         self._idle: deque[sqlite3.Connection] = deque()
         self._closed = False
+        weakref.finalize(self, _close_all, self._idle)  # whoever forgets to close it leaves no connection behind
         if not self._path.is_file():
             raise StoreError(f"{path} is no file; name the SQLite file that holds the profiles")
         try:
@@ -85,8 +87,7 @@ class SqliteProfiles:
     def close(self) -> None:
         """Let go of the file; a second call does nothing."""
         self._closed = True
-        while self._idle:
-            self._idle.pop().close()
+        _close_all(self._idle)
 
     def __enter__(self) -> SqliteProfiles:
         return self
@@ -127,6 +128,11 @@ class SqliteProfiles:
             return sqlite3.connect(uri, uri=True, timeout=BUSY_WAIT_S, isolation_level=None, check_same_thread=False)
         except sqlite3.Error as error:
             raise StoreError(f"{self._path} cannot be opened ({error}); check that it may be read") from error
+
+
+def _close_all(connections: deque[sqlite3.Connection]) -> None:
+    while connections:
+        connections.pop().close()
 
 
 def _quoted(name: str) -> str:
