@@ -132,8 +132,8 @@ def test_beliefs_are_carried_by_name():
     for f, feature in enumerate(new_features):
         for e, entity in enumerate(new_entities):
             known = feature in old_features and entity in old_entities
-            expected = was[old_features.index(feature), old_entities.index(entity)] if known else [0, 0]
-            assert sums[f, e].tolist() == list(expected)
+            expected = was[old_entities.index(entity), old_features.index(feature)] if known else [0, 0]
+            assert sums[e, f].tolist() == list(expected)
 
 
 def test_an_action_that_leaves_and_comes_back_keeps_its_beliefs():

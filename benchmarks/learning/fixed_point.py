@@ -70,7 +70,7 @@ def main() -> None:
     features = Features(rows.columns)
     paths = play.one_group(world.N_ACTIONS)
     model, exact = play.probit(features, paths), play.probit(features, paths)
-    sums = np.zeros(exact._sums.shape)
+    sums = np.zeros((exact._sums.shape[1], exact._sums.shape[0], 2))
     table = np.zeros((sums.shape[0], 2, sums.shape[1]))
     table[:, 1] = exact._prior[posterior.VARIANCE]
     table[0] = exact._prior[posterior.BIAS_SHIFT] * exact._prior[posterior.BIAS_VARIANCE], exact._prior[posterior.BIAS_VARIANCE]

@@ -1,8 +1,9 @@
 """Gaussian beliefs as integers: a prior plus sums of receipts, and the float32 copy that scoring reads.
 
-A coefficient's belief in natural parameters is (precision, precision * mean) = prior + sums * 2**-24, where `sums` int64[n_features,
-n_entities, 2] add up the int32 receipts of its updates. Integer sums come out the same in any order, so merging beliefs and taking an
-update back are exact. `packed` int16[n_features, 2, n_entities] is a function of prior and sums alone and says what they say in a quarter of the
+A coefficient's belief in natural parameters is (precision, precision * mean) = prior + sums * 2**-24, where `sums` int64[n_entities,
+n_features, 2] add up the int32 receipts of its updates. Integer sums come out the same in any order, so merging beliefs and taking an
+update back are exact. An update reads the sums of one path, so an entity's stand together; scoring reads one feature of every entity, so in its
+copy a feature's do. `packed` int16[n_features, 2, n_entities] is a function of prior and sums alone and says what they say in a quarter of the
 bytes, because scoring a thousand actions is a walk through memory: the mean in
 units of 2**-12 (held within +/- 8), the deviation in 32,767ths of its prior's, so that what nothing was learned about is exact.
 `prior` float64[5, n_entities]: precision and precision * mean of the bias (feature 0), precision of any other feature (mean 0); then the two
@@ -42,8 +43,8 @@ def add(prior: Prior, index: Index, entities: Index, deltas: Index, sign: int, s
 
 @kernel
 def _fill_packed(prior, sums, packed):
-    for feature in range(sums.shape[0]):
-        for entity in range(sums.shape[1]):
+    for entity in range(sums.shape[0]):
+        for feature in range(sums.shape[1]):
             _pack(prior, sums, feature, entity, packed)
 
 
@@ -53,15 +54,15 @@ def _fill_sums(prior, index, entities, deltas, sign, sums, packed):
         feature = index[i]
         for level in range(entities.shape[0]):
             entity = entities[level]
-            sums[feature, entity, 0] += sign * np.int64(deltas[0, i, level])
-            sums[feature, entity, 1] += sign * np.int64(deltas[1, i, level])
+            sums[entity, feature, 0] += sign * np.int64(deltas[0, i, level])
+            sums[entity, feature, 1] += sign * np.int64(deltas[1, i, level])
             _pack(prior, sums, feature, entity, packed)
 
 
 @scalar
 def belief(prior, sums, feature, entity):
     """Mean and variance of one coefficient."""
-    precision, shift = sums[feature, entity, 0] / SCALE, sums[feature, entity, 1] / SCALE
+    precision, shift = sums[entity, feature, 0] / SCALE, sums[entity, feature, 1] / SCALE
     if feature == 0:
         precision += prior[BIAS_PRECISION, entity]
         shift += prior[BIAS_SHIFT, entity]

@@ -59,7 +59,7 @@ class Probit:
         self._paths = np.ascontiguousarray(paths, dtype=np.int32)
         self._entities = [entities_of(path) for path in self._paths]
         self._prior = _prior_of(self._paths, n_entities, prior)
-        self._sums = np.zeros((n_features, n_entities, 2), dtype=np.int64)
+        self._sums = np.zeros((n_entities, n_features, 2), dtype=np.int64)
         self._packed = np.zeros((n_features, 2, n_entities), dtype=np.int16)
         posterior.refresh(self._prior, self._sums, self._packed)
 
@@ -108,7 +108,7 @@ class Probit:
         """Learn n outcomes one after the other; the scoring copy follows at the end. Cost: O(features * entities) besides the updates."""
         n_levels = self._paths.shape[1]
         _fill_updates(index, value, n_active, candidates, rewards, self._paths, self._prior, self._sums, np.empty(n_levels, np.int32),
-                      np.empty((2, index.shape[1], n_levels)), np.empty((2, index.shape[1], n_levels), np.int32))
+                      np.empty((2, index.shape[1], n_levels)))
         posterior.refresh(self._prior, self._sums, self._packed)
         self.version += len(candidates)
 
@@ -123,13 +123,13 @@ class Probit:
         return self._sums.nbytes + self._packed.nbytes + self._prior.nbytes + self._paths.nbytes
 
     def state(self) -> State:
-        """`sums` int64[n_features, n_entities, 2] in units of 2**-24 and `version`; copies."""
+        """`sums` int64[n_entities, n_features, 2] in units of 2**-24 and `version`; copies."""
         return {"sums": self._sums.copy(), "version": np.array([self.version], dtype=np.int64)}
 
     def load(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
         """Take over what `state` or `carried` gave."""
         if state["sums"].shape != self._sums.shape:
-            raise ValueError(f"beliefs of shape {state['sums'].shape} do not fit; {self._sums.shape} (features, entities, 2) is needed")
+            raise ValueError(f"beliefs of shape {state['sums'].shape} do not fit; {self._sums.shape} (entities, features, 2) is needed")
         self._sums[:] = state["sums"]
         self.version = int(state["version"][0])
         posterior.refresh(self._prior, self._sums, self._packed)
@@ -146,13 +146,13 @@ def carried(
 
     To keep what leaves, append its names to the new lists; they are surplus entities of the next model.
     """
-    sums = np.zeros((len(new_features), len(new_entities), 2), dtype=np.int64)
+    sums = np.zeros((len(new_entities), len(new_features), 2), dtype=np.int64)
     if old_features == new_features and old_entities == new_entities[: len(old_entities)]:  # the usual reload adds at most some actions
-        sums[:, : len(old_entities)] = state["sums"]
+        sums[: len(old_entities)] = state["sums"]
         return {"sums": sums, "version": state["version"] + 1}
     feature_of, entity_of = positions(old_features, new_features), positions(old_entities, new_entities)
     old_f, old_e = np.nonzero(feature_of >= 0)[0], np.nonzero(entity_of >= 0)[0]
-    sums[np.ix_(feature_of[old_f], entity_of[old_e])] = state["sums"][np.ix_(old_f, old_e)]
+    sums[np.ix_(entity_of[old_e], feature_of[old_f])] = state["sums"][np.ix_(old_e, old_f)]
     return {"sums": sums, "version": state["version"] + 1}
 
 
@@ -285,20 +285,24 @@ def _fill_update(index, value, entities, prior, reward, sums, packed, beliefs, d
 
 
 @kernel
-def _fill_updates(index, value, n_active, candidates, rewards, paths, prior, sums, entities, beliefs, deltas):
-    """Row after row the step of its outcome, and that step taken."""
+def _fill_updates(index, value, n_active, candidates, rewards, paths, prior, sums, entities, beliefs):
+    """Row after row the step of its outcome, taken at once: the arithmetic of `_fill_receipt`, to the bit."""
     for r in range(candidates.shape[0]):
         n_levels = 0
         for level in range(paths.shape[1]):
             if paths[candidates[r], level] >= 0:
                 entities[n_levels] = paths[candidates[r], level]
                 n_levels += 1
-        n = n_active[r]
-        _fill_receipt(index[r, :n], value[r], entities[:n_levels], prior, sums, rewards[r], beliefs, deltas)
-        for i in range(n):
+        mean, variance = _fill_eta(index[r, : n_active[r]], value[r], entities[:n_levels], prior, sums, beliefs)
+        gradient, information = _step(mean, variance, rewards[r])
+        for i in range(n_active[r]):
+            x = value[r, i]
+            precision = x * x * information
             for level in range(n_levels):
-                sums[index[r, i], entities[level], 0] += np.int64(deltas[0, i, level])
-                sums[index[r, i], entities[level], 1] += np.int64(deltas[1, i, level])
+                entity, feature = entities[level], index[r, i]
+                shift = precision * (beliefs[0, i, level] + beliefs[1, i, level] * x * gradient) + x * gradient
+                sums[entity, feature, 0] += np.int64(_fixed(precision))
+                sums[entity, feature, 1] += np.int64(_fixed(shift))
 
 
 @kernel
@@ -308,18 +312,24 @@ def _fill_receipt(index, value, entities, prior, sums, reward, beliefs, deltas):
     `beliefs` f64[2, n_active, n_levels] takes mean and variance of each coefficient, which are read once.
     """
     mean, variance = _fill_eta(index, value, entities, prior, sums, beliefs)
-    spread = math.sqrt(1.0 + variance)
-    t = mean / spread
-    up, down = _slope(t), _slope(-t)
-    gradient = (reward * up - (1.0 - reward) * down) / spread
-    curvature = (reward * up * (up + t) + (1.0 - reward) * down * (down - t)) / (1.0 + variance)
-    information = curvature / (1.0 - curvature * variance)
+    gradient, information = _step(mean, variance, reward)
     for i in range(index.shape[0]):
         x = value[i]
         precision = x * x * information
         for level in range(entities.shape[0]):
             deltas[0, i, level] = _fixed(precision)
             deltas[1, i, level] = _fixed(precision * (beliefs[0, i, level] + beliefs[1, i, level] * x * gradient) + x * gradient)
+
+
+@scalar
+def _step(mean, variance, reward):
+    """(gradient, information) of one outcome's log evidence about eta, whose belief is N(mean, variance)."""
+    spread = math.sqrt(1.0 + variance)
+    t = mean / spread
+    up, down = _slope(t), _slope(-t)
+    gradient = (reward * up - (1.0 - reward) * down) / spread
+    curvature = (reward * up * (up + t) + (1.0 - reward) * down * (down - t)) / (1.0 + variance)
+    return gradient, curvature / (1.0 - curvature * variance)
 
 
 @kernel
