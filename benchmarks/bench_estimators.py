@@ -16,7 +16,7 @@ from nba_engine.replay.estimators import ESTIMATORS, fold
 from nba_engine.replay.importance import Rows, check_rows
 
 _N = 100_000
-_PARAMETERS = {"clipped_ips": 5.0, "switch_dr": 5.0, "dr_os": 5.0, "sg_ips": 0.1, "sg_dr": 0.1}
+_PARAMETERS = {"clipped_ips": 5.0, "clipped_dr": 5.0, "switch_dr": 5.0, "dr_os": 5.0, "sg_ips": 0.1, "sg_dr": 0.1}
 
 
 @pytest.fixture(scope="module")

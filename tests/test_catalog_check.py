@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from nba_engine import schema
 from nba_engine.catalog import Catalog
 from nba_engine.catalog.checking import Finding
-from nba_engine.catalog.contradictions import Possible
+from nba_engine.catalog.contradictions import Possible, implies
 from nba_engine.rules.normal import Normalizer
 from nba_engine.rules.parsing import parse
+from nba_engine.rules.plain import evaluate
 from tests.test_catalog import PUBLIC_EXAMPLE
 
 FACTS = {"age": "int", "bill": "double", "tariff": "string", "vip": "bool", "products": "list<string>", "address": {"type": {"city": "string"}}}
@@ -170,3 +171,31 @@ def test_what_has_no_effect_or_a_strange_one():
     assert [f[:2] for f in findings(actions=[{"id": "a", "null_action": True}])] == [("warning", "actions")]
     weights = [{"when": "age > 3 && age < 2", "action": "a", "multiplier": 2}, {"when": "vip", "action": "a"}]
     assert [f[:2] for f in findings(context_weights=weights)] == [("warning", "context_weights[0].when"), ("info", "context_weights[1]")]
+
+
+@pytest.mark.parametrize(("above", "own", "follows"), [
+    ("age >= 18", "age > 12", True), ("age >= 18 && vip", "vip", True), ("tariff == 'a'", "tariff in ['a', 'b']", True),
+    ("vip", "!(!vip)", True),
+    ("age >= 18", "age > 20", False), ("age == null", "age > 3", False), ("!has(age)", "age != 4", False),
+    ("vip || age > 9", "vip || age > 3", False),
+    ("vip", "age > 3 || age <= 3", False), ("bill >= 2.0", "!(bill < 1.0)", True),
+])  # fmt: skip
+def test_rules_that_follow_from_the_groups(above, own, follows):
+    issues = {"sales": {"groups": {"net": {"eligibility": above}}}}
+    made = findings(issues=issues, actions=[{"id": "a", "issue": "sales", "group": "net", "eligibility": own}])
+    expected = ("warning", "actions[0].eligibility[0]", f"{own!r} follows from the rules above it: remove it, or make it stricter")
+    assert [found for found in made if found[0] == "warning"] == ([expected] if follows else [])
+
+
+def test_what_follows_is_true_of_every_customer():
+    """All pairs and triples of conditions over small numbers: whoever the first ones are true of, the last one is true of."""
+    customers = [{k: v for k, v in {"age": age, "vip": vip}.items() if v != "absent"}
+                 for age, vip in product((*range(-3, 5), None, "absent"), (True, False, None, "absent"))]  # fmt: skip
+    texts = [*ATOMS[::2], "has(age)", "age == null", "age > 0 || vip", "vip"]
+    n_found = 0
+    true_of = {text: [evaluate(parse(text), facts, nullable=True) is True for facts in customers] for text in texts}
+    for first, second, last in product(texts, texts[::3], texts):
+        if implies(TYPES, [parse(first), parse(second)], parse(last)):
+            n_found += 1
+            assert all(c for a, b, c in zip(true_of[first], true_of[second], true_of[last], strict=True) if a and b), (first, second, last)
+    assert n_found > 100

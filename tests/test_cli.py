@@ -86,7 +86,7 @@ def test_decide_as_json_and_with_an_unknown_fact(tmp_path):
     assert result.exit_code == 0 and told["decision"]["offers"] == [] and "no fact 'shoe'" in result.stderr
     [action] = told["actions"]
     assert action["stage"] == "eligibility" and action["reasons"][0] == {
-        "kind": "rule", "name": "actions[0].eligibility[0]", "text": "age >= 18", "verdict": "false"}
+        "kind": "rule", "name": "actions[0].eligibility[0]", "text": "age >= 18", "verdict": "false", "because": "age >= 18: age is 17"}
 
 
 @pytest.mark.parametrize(("facts", "channel", "problem"), [

@@ -319,7 +319,7 @@ def test_explain_names_every_stage_and_every_reason():
     assert json.dumps(again) == json.dumps(whole) and again["decision"]["id"] == decision.id and again["funnel"] == dict(decision.funnel)
     assert set(whole) == {"decision", "funnel", "actions"}
     assert set(whole["actions"][0]) == {"action", "treatment", "channel", "offered", "rank", "stage", "reasons", "terms"}
-    assert set(whole["actions"][0]["reasons"][0]) == {"kind", "name", "text", "verdict"}
+    assert set(whole["actions"][0]["reasons"][0]) == {"kind", "name", "text", "verdict", "because"}
 
 
 def test_explain_lists_the_slate_first_with_its_terms():

@@ -15,7 +15,7 @@ from nba_engine.replay.estimators import choose_estimator, finish, fold, merge
 from nba_engine.replay.importance import check_rows, target_reward, unsupported_mass
 from tests.naive import estimators as naive
 
-_PARAMETERS = {"clipped_ips": 1.5, "switch_dr": 1.5, "dr_os": 2.0, "sg_ips": 0.25, "sg_dr": 0.25}
+_PARAMETERS = {"clipped_ips": 1.5, "clipped_dr": 1.5, "switch_dr": 1.5, "dr_os": 2.0, "sg_ips": 0.25, "sg_dr": 0.25}
 _OPTIONS = {name: {ESTIMATORS[name].parameter: number} for name, number in _PARAMETERS.items()}
 _NAMES = sorted(ESTIMATORS)
 
@@ -41,11 +41,14 @@ def _estimate(name: str, columns: dict[str, object], **more: object):
         ("snips", 2.5 / 3.5),
         ("dm", 2.0 / 4),
         ("dr", (2.0 + 1.0 - 0.5 + 0.25) / 4),
+        ("clipped_dr", (2.0 + 0.75 - 0.5 + 0.25) / 4),
         ("sndr", 2.0 / 4 + 0.75 / 3.5),
         ("switch_dr", (2.0 - 0.5 + 0.25) / 4),
         ("dr_os", (2.0 + 0.5 * (2 * 2 / 6) - 0.5 * (2 / 3) + 0.5 * (1 / 2.25)) / 4),
         ("sg_ips", (2 / 1.25 + 0.5 / 0.875) / 4),
         ("sg_dr", (2.0 + 0.5 * 2 / 1.25 - 0.5 + 0.5 * 0.5 / 0.875) / 4),
+        ("cressie_read", 2.5 / 4 + (1 - 3.5 / 4) * 3 / 4),  # the mean w is 3.5 / 4
+        ("maximum_likelihood", 2.5 / 4 + (1 - 3.5 / 4) * 3 / 4),
     ],
 )
 def test_values_by_hand(name: str, expected: float) -> None:

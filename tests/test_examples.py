@@ -28,7 +28,7 @@ def test_quickstart(tmp_path):
     lines = output_of("quickstart.py", tmp_path)
     assert "for customer-42 on call" in lines[0] and lines[1].endswith("offered 2")
     assert {line.split()[1] for line in lines[2:4]} == {"before-you-go", "pause"}
-    assert "       rule actions[0].suitability[0]: monthly_bill < 90.0 is unknown" in lines
+    assert "       rule actions[0].suitability[0]: monthly_bill < 90.0 is unknown; monthly_bill was not given" in lines
 
 
 def test_overnight(tmp_path):

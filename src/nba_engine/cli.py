@@ -131,6 +131,34 @@ def export(
 
 
 @app.command()
+def replay(
+    log: Annotated[Path, typer.Argument(metavar="LOG", help="Logged decisions: .parquet, .csv, .arrow or .feather.", show_default=False)],
+    target: Annotated[Path | None, typer.Option(metavar="CATALOG", help="What to judge; without it the log carries p_target.")] = None,
+    columns: Annotated[Path | None, typer.Option(help="Your names of the columns by ours, a mapping: .yaml, .yml or .json.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say what a target would have earned on logged decisions, and whether the log can say so at all; 1 where it cannot."""
+    from nba_engine import progress
+    from nba_engine.replay.report import run
+    from nba_engine.replay.telling import as_mapping, tell
+
+    with _refusals(as_json):
+        from nba_engine.catalog.catalog import Catalog
+        from nba_engine.replay.logs import Log
+
+        loaded = None if target is None else Catalog.load(target)
+        report = run(Log.read(log, columns), loaded, track=lambda offers, n: progress.tracked("asking for and learning every logged row", offers, n))
+    if as_json:
+        _print_json(as_mapping(report))
+    else:
+        from rich.console import Console
+
+        tell(Console(), report)
+    if report.verdict == "refused":
+        raise typer.Exit(FINDINGS)
+
+
+@app.command()
 def warm(as_json: AsJson = False) -> None:
     """Compile every kernel before the first customer waits for it."""
     from nba_engine import progress

@@ -1,7 +1,7 @@
 """What a decision keeps, read aloud: for every action the stage where it fell and everything that stopped it, or its terms and rank.
 
 Rules are evaluated again by the plain evaluator on the facts of the decision, contact suppressions listed from the history that it saw.
-Nothing of this is on the decision path. Cost: about 10 us per rule.
+Nothing of this is on the decision path. Cost: about 10 us per rule, twice that for a text that is not true.
 """
 
 from __future__ import annotations
@@ -18,10 +18,14 @@ from nba_engine.catalog.catalog import RULE_STAGES
 from nba_engine.contact.history import History
 from nba_engine.contact.listing import Suppression, closes, suppressions
 from nba_engine.decision import terms_of
+from nba_engine.errors import RequestError
 from nba_engine.ledger import Kept
-from nba_engine.records import ActionExplanation, Explanation, Reason
-from nba_engine.rules import plain
-from nba_engine.rules.values import UNKNOWN, ErrorValue
+from nba_engine.records import ActionExplanation, Change, Explanation, Reason
+from nba_engine.rules import Node, parse, plain
+from nba_engine.rules.changing import CHANGED_FACTS_MAX, is_changeable, smallest_change
+from nba_engine.rules.deciding import because, fact_is, facts_in, shown
+from nba_engine.rules.values import UNKNOWN, ErrorValue, to_python
+from nba_engine.schema import BUILT_IN_FACTS
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
@@ -30,7 +34,7 @@ def explain(kept: Kept) -> Explanation:
     """Every action of a decision: first the slate in its order, then the others as the catalog lists them."""
     reading = _Reading(kept)
     found = [reading.action(i) for i in range(len(kept.plan.action_ids))]
-    return Explanation(kept.decision, tuple(sorted(found, key=lambda a: a.rank or len(found) + 1)))
+    return Explanation(kept.decision, tuple(sorted(found, key=lambda a: a.rank or len(found) + 1)), reading.smallest_change)
 
 
 class _Reading:
@@ -39,20 +43,59 @@ class _Reading:
     def __init__(self, kept: Kept) -> None:
         self._kept, self._plan, self._judgement = kept, kept.plan, kept.judgement
         self._variables = self._rule_variables()
+        self._candidates: list[list[int]] = [[] for _ in self._plan.action_ids]
+        for c, index in enumerate(self._plan.action.tolist()):
+            self._candidates[index].append(c)
         self._position = {int(c): i for i, c in enumerate(self._judgement.survivors)}
         self._ranks = {(o.action, o.treatment): o.rank for o in kept.decision.offers}
         history = History()
         history.events, history.n_events = self._judgement.history, len(self._judgement.history)
         self._suppressions = suppressions(self._plan.contact_rules, history, self._judgement.at_us, self._judgement.channel_index)
-        self._verdicts: dict[str, str] = {}
+        self._judged: dict[str, tuple[str, str]] = {}
         self._survivors_terms: npt.NDArray[np.float64] | None = None
 
     def action(self, index: int) -> ActionExplanation:
         """The candidate of this action that came furthest speaks for it."""
-        candidates = [c for c in range(self._plan.n_candidates) if self._plan.action[c] == index]
-        found = [self._candidate(c) for c in candidates]
+        found = [self._candidate(c) for c in self._candidates[index]]
         stages = ["available", *RULE_STAGES, "contact", "value", "arbitration", "offered"]
         return max(found, key=lambda a: stages.index(a.stage))
+
+    def smallest_change(self, action: str) -> Change:
+        """Over the action's candidates that could be offered there at all, the one that asks for the fewest facts."""
+        plan = self._plan
+        if action not in plan.action_ids:
+            raise RequestError(f"action {action!r} is not in the catalog of this decision; known are {', '.join(plan.action_ids)}", "action")
+        candidates = self._candidates[plan.action_ids.index(action)]
+        open_ones = [c for c in candidates if not list(self._unavailable(c))] or candidates
+        changeable = {c.name: c.type for c in plan.encoder.columns if is_changeable(c.type) and c.name.split(".")[0] not in self._fixed}
+        changes = [(smallest_change(self._conditions(c), self._variables, changeable), c) for c in open_ones]
+        found, c = min(changes, key=lambda change: CHANGED_FACTS_MAX + 1 if change[0] is None else len(change[0]))
+        besides = [reason.name for reason in (*self._unavailable(c), *self._contact(c)) if reason.kind != "consent"]
+        if found is None:
+            text = f"no change of up to {CHANGED_FACTS_MAX} facts that may change would make {action} eligible"
+        elif found:
+            text = f"{action} would be eligible if " + " and ".join(
+                f"{name} were {shown(value)} (it {fact_is(parse(name), self._variables).removeprefix(name + ' ')})"
+                for name, value in found.items())
+        else:
+            text = f"{action} needs no other facts"
+        text += f"; it is also stopped by {' and '.join(besides)}" if besides else ""
+        facts = None if found is None else {name: to_python(value) for name, value in found.items()}
+        return Change(action, plan.treatments[c], facts, text)
+
+    @property
+    def _fixed(self) -> set[str]:
+        return {fact.name for fact in BUILT_IN_FACTS} | {fact.name for fact in self._plan.catalog.facts if fact.immutable}
+
+    def _conditions(self, c: int) -> list[Node]:
+        """All that facts must fulfil for a candidate: its rules, the consent of its channel, and a value that can be ranked."""
+        plan, judgement = self._plan, self._judgement
+        rules = [plan.catalog.rule(text)[0] for stage in RULE_STAGES for _, text in self._rules(c, stage)]
+        own = int(plan.channel[c]) if judgement.channel_index < 0 else judgement.channel_index
+        if c != plan.null_candidate:
+            rules += [parse(consent.fact) for consent in plan.consents if own == consent.channel_index]
+        value = plan.catalog.definition.actions[plan.action[c]].value
+        return [*rules, parse(f"({value}) >= 0.0 && ({value}) < 1.0 / 0.0")] if isinstance(value, str) else rules
 
     def _candidate(self, c: int) -> ActionExplanation:
         plan, own = self._plan, int(self._plan.channel[c])
@@ -100,11 +143,13 @@ class _Reading:
                 yield f"{place}.{stage}[{k}]", text
 
     def _stopped(self, place: str, text: str) -> Reason | None:
-        if text not in self._verdicts:
-            value = plain.evaluate(self._plan.catalog.rule(text)[0], self._variables, nullable=True)
-            self._verdicts[text] = "true" if value is True else "false" if value is False else "unknown"
-        verdict = self._verdicts[text]
-        return None if verdict == "true" else Reason("rule", place, text, verdict)
+        if text not in self._judged:
+            node = self._plan.catalog.rule(text)[0]
+            value = plain.evaluate(node, self._variables, nullable=True)
+            verdict = "true" if value is True else "false" if value is False else "unknown"
+            self._judged[text] = verdict, "" if value is True else because(node, self._variables)
+        verdict, cause = self._judged[text]
+        return None if verdict == "true" else Reason("rule", place, text, verdict, cause)
 
     def _contact(self, c: int) -> Iterable[Reason]:
         judgement, plan = self._judgement, self._plan
@@ -114,7 +159,8 @@ class _Reading:
         for consent in plan.consents:
             state, value = judgement.row.states[0, consent.column], judgement.row.values[0, consent.column]
             if own == consent.channel_index and (state != 0 or value != 1):
-                yield Reason("consent", consent.fact, f"{consent.channel} needs {consent.fact} to be true", "unknown" if state else "false")
+                yield Reason("consent", consent.fact, f"{consent.channel} needs {consent.fact} to be true", "unknown" if state else "false",
+                             fact_is(parse(consent.fact), self._variables))
         for suppression in self._suppressions:
             if closes(plan.contact_rules, suppression, c, judgement.channel_index):
                 yield Reason(suppression.kind, suppression.name, _until(suppression))
@@ -125,7 +171,9 @@ class _Reading:
         if not isinstance(value, int | float) or not 0 <= value < math.inf:
             verdict = "unknown" if value is UNKNOWN or isinstance(value, ErrorValue) else "false"
             found = "unknown" if value is UNKNOWN else f"an error, {value.message}" if isinstance(value, ErrorValue) else value
-            yield Reason("value", "value", f"{written} is {found}; a known, finite value of at least 0 is needed", verdict)
+            seen = [fact_is(name, self._variables) for name in facts_in(self._plan.catalog.rule(written)[0])] if isinstance(written, str) else []
+            text = f"{written} is {found}; a known, finite value of at least 0 is needed"
+            yield Reason("value", "value", text, verdict, " and ".join(dict.fromkeys(seen)))
 
     def _not_drawn(self, c: int) -> Reason:
         position = self._position[c]

@@ -5,8 +5,8 @@ The two that every decision makes are msgspec structs, 0.1 us each to make where
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -83,16 +83,22 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """Why an action fell. `kind`: rule, contact_policy, reason, consent, valid, channel, value or priority; `verdict`: false or unknown."""
+    """Why an action fell. `kind`: rule, contact_policy, reason, consent, valid, channel, value or priority; `verdict`: false or unknown.
+
+    `because`: the conditions and values that decided, as `monthly_bill < 90.0: monthly_bill is 104.5`; empty where `text` says it all.
+    """
 
     kind: str
     name: str
     text: str
     verdict: str = "false"
+    because: str = ""
 
     def __str__(self) -> str:
         head = self.kind if self.kind == self.name else f"{self.kind} {self.name}"
-        return f"{head}: {self.text} is {self.verdict}" if self.kind == "rule" else f"{head}: {self.text}"
+        said = f"{head}: {self.text} is {self.verdict}" if self.kind == "rule" else f"{head}: {self.text}"
+        cause = self.because.removeprefix(f"{self.text}: ")
+        return f"{said}; {cause}" if cause else said
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +116,35 @@ class ActionExplanation:
 
 
 @dataclass(frozen=True, slots=True)
+class Change:
+    """The fewest facts that would let an action through its rules, consent and value, with the values that do; `str()` is the sentence.
+
+    `facts`: empty where nothing needs to change, None where no change of up to three facts that may change would do.
+    """
+
+    action: str
+    treatment: str | None
+    facts: Mapping[str, Any] | None
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True, slots=True)
 class Explanation:
     """Every action of one decision, read aloud by `str()`."""
 
     decision: Decision
     actions: tuple[ActionExplanation, ...]
+    _change: Callable[[str], Change] = field(repr=False, compare=False)
+
+    def smallest_change(self, action: str) -> Change:
+        """What would have to be different for `action` to be eligible: worked out when asked for, some milliseconds.
+
+        Facts declared `immutable`, `now` and `channel` stay as they are. Raises RequestError where the catalog has no such action.
+        """
+        return self._change(action)
 
     def to_dict(self) -> dict[str, Any]:
         """`{decision, funnel, actions: [{action, treatment, channel, offered, rank, stage, reasons, terms}]}` of plain values."""

@@ -85,7 +85,9 @@ def repeats(requests: Requests, plan: Plan, find: Callable[[str], Decision | Non
         asked = requests.subjects[row], channels[requests.channel_index[row]]
         earlier = first.setdefault(request_id, row)
         decision = find(request_id) if earlier == row else known.get(earlier)
-        before = (decision.subject, decision.channel) if decision is not None else (requests.subjects[earlier], channels[requests.channel_index[earlier]])
+        before = requests.subjects[earlier], channels[requests.channel_index[earlier]]
+        if decision is not None:
+            before = decision.subject, decision.channel
         if before != asked:
             raise RequestError(f"row {row}: request_id {request_id!r} was used for subject {before[0]!r} on channel {before[1]!r}; give "
                                "every request an id of its own", "request_id")

@@ -30,7 +30,9 @@ class Catalog:
     Attributes
     ----------
     definition : Definition
-        Everything written, with defaults filled in.
+        Everything written, with defaults filled in, and the rules of decision tables standing at their actions.
+    written : Definition
+        The same with the tables as they were written.
     facts : tuple[schema.Fact, ...]
         The declared facts in their order, without the built-in ones.
     types : dict[str, schema.Type]
@@ -45,8 +47,10 @@ class Catalog:
     ('age >= 18',)
     """
 
-    def __init__(self, definition: Definition, rules: Mapping[str, tuple[Node, Checked]], source: str = "") -> None:
+    def __init__(self, definition: Definition, rules: Mapping[str, tuple[Node, Checked]], source: str = "",
+                 written: Definition | None = None) -> None:
         self.definition = definition
+        self.written = written or definition
         self.source = source
         self.facts = facts_of(definition)
         self.types = types_of(definition)
@@ -70,14 +74,20 @@ class Catalog:
     def _from_source(cls, source: Source) -> Catalog:
         from nba_engine.catalog.faults import Faults
         from nba_engine.catalog.references import check_references
+        from nba_engine.catalog.tables import expanded, with_files_read
         from nba_engine.catalog.validation import validate
 
         faults = Faults(source)
-        definition = validate(source.value, faults)
+        with_files_read(source, faults)
+        definition = written = validate(source.value, faults)
         check_references(definition, faults)
         rules = _read_rules(definition, faults)
         faults.raise_if_any()
-        return cls(definition, rules, source.name)
+        if written.tables:
+            definition = expanded(written, types_of(written))
+            rules |= _read_rules(definition, faults)
+            faults.raise_if_any()
+        return cls(definition, rules, source.name, written)
 
     @property
     def name(self) -> str:
@@ -94,7 +104,7 @@ class Catalog:
 
     def to_dict(self) -> dict[str, Any]:
         """What was written, as plain values from which `from_dict` makes this catalog again."""
-        return self.definition.model_dump(mode="json", by_alias=True, exclude_unset=True, warnings=False)
+        return self.written.model_dump(mode="json", by_alias=True, exclude_unset=True, warnings=False)
 
     def check(self) -> list[Finding]:
         """What holds together but is probably not meant: unreachable actions, shadowed rules, unused facts ... Worst first."""
@@ -138,6 +148,12 @@ def rule_places(definition: Definition) -> Iterator[tuple[KeyPath, str, bool]]:
         yield from ((rule_path, text, False) for rule_path, text in engagement_rules(path, record))
     for i, context_weight in enumerate(definition.context_weights):
         yield ("context_weights", i, "when"), context_weight.when, False
+    if definition.tables:
+        from nba_engine.catalog.tables import row_rules
+
+        types = types_of(definition)
+        for i, table in enumerate(definition.tables):
+            yield from ((path, text, False) for row in row_rules(table, ("tables", i), types) for path, text in row.cells)
 
 
 def _read_rules(definition: Definition, faults: Faults) -> dict[str, tuple[Node, Checked]]:

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from nba_engine.catalog.catalog import Catalog, engagement_rules, rule_places
-from nba_engine.catalog.contradictions import Possible
+from nba_engine.catalog.checking_tables import table_findings
+from nba_engine.catalog.contradictions import Possible, implies
 from nba_engine.catalog.definition import Action, Ruled
 from nba_engine.catalog.durations import FOREVER_US
 from nba_engine.catalog.loading import KeyPath, place_of
@@ -35,7 +36,8 @@ class Finding:
 
 def check(catalog: Catalog) -> list[Finding]:
     """Every finding, worst first, otherwise in the order of the catalog. Cost: O(rules of all actions, those above them included)."""
-    checks = (_no_actions, _unreachable, _negative_values, _shadowed, _never_weighing, _unused_facts, _unfired, _consents, _reasons, _outcomes)
+    checks = (_no_actions, _unreachable, _negative_values, _shadowed, _tables, _never_weighing,
+              _unused_facts, _unfired, _consents, _reasons, _outcomes)
     found = [finding for one in checks for finding in one(catalog)]
     return sorted(found, key=lambda finding: SEVERITIES.index(finding.severity))
 
@@ -155,11 +157,18 @@ def _repeated(catalog: Catalog, chain: list[tuple[KeyPath, Ruled]]) -> Iterator[
     """Repetitions at the last place of `chain` of what stands there or above."""
     first: dict[object, KeyPath] = {}
     own = chain[-1][0]
+    above = [catalog.rule(text)[0] for path, record in chain[:-1] for _, text in engagement_rules(path, record)]
     for path, record in chain:
         for rule_path, text in engagement_rules(path, record):
+            if path == own and catalog.rule(text)[0] not in above and implies(catalog.types, above, catalog.rule(text)[0]):
+                yield Finding("warning", place_of(rule_path), f"{text!r} follows from the rules above it: remove it, or make it stricter")
             before = first.setdefault(catalog.rule(text)[0], rule_path)
             if before is not rule_path and path == own:
                 yield Finding("warning", place_of(rule_path), f"{text!r} is required by {place_of(before)} already: remove one of them")
+
+
+def _tables(catalog: Catalog) -> Iterator[Finding]:
+    yield from (Finding("warning", place, message) for place, message in table_findings(catalog))
 
 
 def _never_weighing(catalog: Catalog) -> Iterator[Finding]:

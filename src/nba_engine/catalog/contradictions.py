@@ -12,9 +12,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from nba_engine import schema
-from nba_engine.rules.normal import Formula, Leaf
-from nba_engine.rules.slots import constant_of, dotted_name
-from nba_engine.rules.syntax import Call, Has, ListLiteral, Literal, Node
+from nba_engine.rules.normal import Formula, Leaf, Normalizer
+from nba_engine.rules.slots import constant_of, dotted_name, names_in
+from nba_engine.rules.syntax import NULL, Call, Has, ListLiteral, Literal, Macro, Node, walk
 
 _TURNED = {"_<_": "_>_", "_<=_": "_>=_", "_>_": "_<_", "_>=_": "_<=_", "_==_": "_==_", "_!=_": "_!=_"}
 _NEGATED = {"_<_": "_>=_", "_<=_": "_>_", "_>_": "_<=_", "_>=_": "_<_", "_==_": "_!=_", "_!=_": "_==_"}
@@ -106,6 +106,28 @@ class Possible:
             return new.rules
         self.domains[name] = new
         return None
+
+
+def implies(types: Mapping[str, schema.Type], given: Iterable[Node], rule: Node) -> bool:
+    """Whether `rule` certainly is true, not merely not false, where all of `given` are.
+
+    That takes that no fact is left unknown: `given` must read the facts of `rule`, and be true only of facts that have values.
+    """
+    given = list(given)
+    if not names_in(rule) <= {name for node in given for name in names_in(node)} or not all(map(_needs_values, given)):
+        return False
+    normalizer = Normalizer()
+    formulas = [normalizer.formula(node) for node in (*given, Call("!_", (rule,)))]
+    return Possible(types).contradiction((str(i), formula) for i, formula in enumerate(formulas)) is not None
+
+
+def _needs_values(node: Node) -> bool:
+    """Whether a true `node` proves that all its facts have values."""
+    for part in walk(node):
+        loose = isinstance(part, Call) and part.function in ("_||_", "_?_:_") and len({frozenset(names_in(a)) for a in part.arguments}) > 1
+        if loose or isinstance(part, Has | Macro) or part == NULL:
+            return False
+    return True
 
 
 def _narrowing(leaf: Leaf, types: Mapping[str, schema.Type]) -> tuple[str, str, Any] | None:

@@ -247,6 +247,23 @@ class Exploration(Record):
     gamma: Annotated[float, Strict(), Field(allow_inf_nan=False, gt=0)] = GAMMA_DEFAULT
 
 
+def _cell(written: object) -> str:
+    if isinstance(written, bool):
+        return str(written).lower()
+    if written is None or isinstance(written, str | int | float):
+        return "" if written is None else str(written).strip()
+    raise ValueError("text, a number, true or false")
+
+
+class Table(Record):
+    """Rules of many actions as rows (see `tables`). `complete`: every customer is meant to find a row, so `check` looks for gaps."""
+
+    name: Name
+    stage: Literal["eligibility", "applicability", "suitability"] = "eligibility"
+    complete: Flag = False
+    rows: tuple[dict[Name, Annotated[str, PlainValidator(_cell)]], ...] = ()
+
+
 class Model(Record):
     kind: Literal["probit", "beta_bernoulli"] = "probit"
 
@@ -272,6 +289,7 @@ class Definition(Record):
     channels: dict[Name, Channel] = Field(default_factory=dict)
     issues: dict[Name, Issue] = Field(default_factory=dict)
     actions: tuple[Action, ...] = ()
+    tables: tuple[Table, ...] = ()
     similarity: Similarity = Similarity()
     context_weights: tuple[ContextWeight, ...] = ()
     contact_policies: tuple[ContactPolicy, ...] = ()

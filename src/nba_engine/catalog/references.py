@@ -28,10 +28,18 @@ def check_references(definition: Definition, faults: Faults) -> None:
             _check_consent(definition, channel.consent, ("channels", name, "consent"), faults)
     _check_unique("action", [(("actions", i, "id"), action.id) for i, action in enumerate(definition.actions)], faults)
     _check_null_actions(definition, faults)
+    ids = [action.id for action in definition.actions]
     for i, action in enumerate(definition.actions):
         _check_action(definition, action, ("actions", i), zone, faults)
     for i, context_weight in enumerate(definition.context_weights):
         _check_context_weight(definition, context_weight, ("context_weights", i), faults)
+    for i, table in enumerate(definition.tables):
+        for j, row in enumerate(table.rows):
+            path = ("tables", i, "rows", j)
+            if "action" not in row:
+                faults.add(path, "'action' is missing: every row names the action that it is about")
+            elif row["action"] not in ids:
+                faults.unknown((*path, "action"), "action", row["action"], ids, "actions")
     _check_contact_policies(definition, faults)
     _check_control_groups(definition, faults)
 

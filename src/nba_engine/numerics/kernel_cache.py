@@ -2,7 +2,7 @@
 
 A folder named by NUMBA_CACHE_DIR is read even where it cannot be written, as in an image; numba alone would pass over it and compile again.
 Where nothing can be kept, kernels are compiled in every process and one warning says what to do; numba alone would refuse to import.
-A kernel is stale when its own file, anything in `numerics/` or the release has changed; numba alone looks at the kernel's own file.
+A kernel is stale when anything in its own room, in `numerics/` or the release has changed; numba alone looks at the kernel's own file.
 What was compiled before is loaded without filling numba's tables for compiling, which would take as long as importing numba.
 """
 
@@ -77,7 +77,7 @@ class _Kept(FunctionCache):
 
     def __init__(self, function: Callable[..., Any]) -> None:
         super().__init__(function)
-        stamp = self._impl.locator.get_source_stamp(), _stamp()
+        stamp = self._impl.locator.get_source_stamp(), _stamp(Path(function.__code__.co_filename).parent)
         self._cache_file = IndexDataCacheFile(self._cache_path, self._impl.filename_base, stamp)
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
@@ -88,11 +88,12 @@ class _Kept(FunctionCache):
 
 
 @cache
-def _stamp() -> bytes:
-    """Changes with the release and with the sources whose functions kernels of other files call."""
+def _stamp(room: Path) -> bytes:
+    """Changes with the release and with the sources whose functions a kernel may call: those of its own room and of `numerics/`."""
     digest = blake2b(__version__.encode())
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(path.read_bytes())
+    for folder in sorted({room, Path(__file__).parent}):
+        for path in sorted(folder.glob("*.py")):
+            digest.update(path.read_bytes())
     return digest.digest()
 
 

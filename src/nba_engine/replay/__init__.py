@@ -3,6 +3,30 @@
 from __future__ import annotations
 
 from nba_engine.replay.estimators import ESTIMATORS, Estimate, estimate
+from nba_engine.replay.intervals import Bounds, bernstein_interval, bootstrap_interval, confidence_sequence
+from nba_engine.replay.logs import Finding, Log
+from nba_engine.replay.report import Report, Tail, run
+from nba_engine.replay.slates import SLATE_ESTIMATORS, estimate_slates, rank_marginals
+from nba_engine.replay.tuning import Tuned, tune
 from nba_engine.replay.verdict import Thresholds
 
-__all__ = ["ESTIMATORS", "Estimate", "Thresholds", "estimate"]
+__all__ = [
+    "Bounds",
+    "ESTIMATORS",
+    "Estimate",
+    "Finding",
+    "Log",
+    "Report",
+    "SLATE_ESTIMATORS",
+    "Tail",
+    "Thresholds",
+    "Tuned",
+    "bernstein_interval",
+    "bootstrap_interval",
+    "confidence_sequence",
+    "estimate",
+    "estimate_slates",
+    "rank_marginals",
+    "run",
+    "tune",
+]

@@ -12,7 +12,7 @@ from nba_engine.errors import ReplayError
 
 Float = npt.NDArray[np.float64]
 
-_TOLERANCE = 1e-9
+TOLERANCE = 1e-9
 """By how much a probability may exceed 1, or a row of them differ from 1, for rounding's sake."""
 
 
@@ -52,7 +52,7 @@ def check_rows(*, reward: Any, p_log: Any, p_target: Any, q_logged: Any = None, 
     _require("p_log", columns["p_log"], columns["p_log"] > 0, "a logged probability lies in (0, 1]: what was chosen had a chance")
     for name in ("p_log", "p_target", "unsupported"):
         if name in columns:
-            _require(name, columns[name], (columns[name] >= 0) & (columns[name] <= 1 + _TOLERANCE), "a probability lies in [0, 1]")
+            _require(name, columns[name], (columns[name] >= 0) & (columns[name] <= 1 + TOLERANCE), "a probability lies in [0, 1]")
     return Rows(**columns)
 
 
@@ -107,6 +107,6 @@ def _require(name: str, column: Float, fits: npt.NDArray[np.bool_], need: str) -
 
 def _pmf(name: str, values: npt.ArrayLike) -> Float:
     pmf = np.asarray(values, dtype=np.float64)
-    if pmf.ndim != 2 or not (pmf >= 0).all() or not (abs(pmf.sum(axis=1) - 1) <= _TOLERANCE * pmf.shape[1]).all():
+    if pmf.ndim != 2 or not (pmf >= 0).all() or not (abs(pmf.sum(axis=1) - 1) <= TOLERANCE * pmf.shape[1]).all():
         raise ReplayError(f"{name} must hold one row of probabilities per decision, each at least 0 and summing to 1")
     return pmf

@@ -1,0 +1,179 @@
+"""Decision tables: rules of many actions as rows, a column per fact, read from the catalog, a CSV or a YAML file; and rules as rows again.
+
+A row lets its action through where all its cells hold; several rows of an action are alternatives. The rows of an action become one rule text of
+its stage, so everything else in this package sees rules only. Cells: see `condition`.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nba_engine import schema
+from nba_engine.errors import CatalogError, RuleError
+from nba_engine.rules.syntax import Call, ListLiteral, Literal, Name, Node, unparse
+
+if TYPE_CHECKING:
+    from nba_engine.catalog.definition import Definition, Table
+    from nba_engine.catalog.faults import Faults
+    from nba_engine.catalog.loading import KeyPath, Source
+
+ACTION = "action"
+_OPERATOR = re.compile(r"(<=|>=|==|!=|<|>|in\b)\s*(.+)", re.DOTALL)
+_NUMBER = r"-?\d+(?:\.\d+)?"
+_RANGE = re.compile(rf"({_NUMBER})\s*\.\.\s*({_NUMBER})")
+_SIGNS = {"_<_": "<", "_<=_": "<=", "_>_": ">", "_>=_": ">=", "_==_": "==", "_!=_": "!=", "@in": "in"}
+
+
+@dataclass(frozen=True, slots=True)
+class RowRule:
+    """One row: its place, its action, and for each cell that says something its place and condition."""
+
+    path: KeyPath
+    action: str
+    cells: tuple[tuple[KeyPath, str], ...]
+
+    @property
+    def text(self) -> str:
+        return _both([text for _, text in self.cells]) or "true"
+
+
+def with_files_read(source: Source, faults: Faults) -> None:
+    """Puts the rows of tables that name a `file` (.csv or .yaml, beside the catalog) into `source`; adds a fault where one cannot be read."""
+    tables = source.value.get("tables") if isinstance(source.value, Mapping) else None
+    if not isinstance(tables, list | tuple) or not any(isinstance(t, Mapping) and "file" in t for t in tables):
+        return
+    found = []
+    for i, table in enumerate(tables):
+        if isinstance(table, Mapping) and "file" in table:
+            table = {key: value for key, value in table.items() if key != "file"} | {"rows": _rows_of(table["file"], ("tables", i), source, faults)}
+        found.append(table)
+    source.value = {**source.value, "tables": found}
+
+
+def _rows_of(file: Any, path: KeyPath, source: Source, faults: Faults) -> Any:
+    from nba_engine.catalog.loading import read
+
+    if not isinstance(file, str) or not file.endswith((".csv", ".yaml", ".yml")):
+        faults.add((*path, "file"), f"came {file!r}, needed the name of a .csv or .yaml file beside the catalog")
+        return []
+    try:
+        place = Path(source.name).parent / file
+        if not file.endswith(".csv"):
+            return read(place).value
+        with place.open(encoding="utf-8-sig", newline="") as lines:
+            return [{k: v for k, v in row.items() if k is not None and v is not None} for row in csv.DictReader(lines, skipinitialspace=True)]
+    except (OSError, UnicodeDecodeError, csv.Error, CatalogError) as error:
+        faults.add((*path, "file"), f"the file {file!r} cannot be read ({error}): check its name and what is in it")
+        return []
+
+
+def row_rules(table: Table, path: KeyPath, types: Mapping[str, schema.Type]) -> Iterator[RowRule]:
+    """Every row of a table. A column that is no expression over the facts is passed on as it stands, so that it is refused with its place."""
+    kinds = {header: _type_of(header, types) for row in table.rows for header in row if header != ACTION}
+    for j, row in enumerate(table.rows):
+        cells = [((*path, "rows", j, header), condition(header, kinds[header], cell))
+                 for header, cell in row.items() if header != ACTION and cell not in ("", "-")]
+        yield RowRule((*path, "rows", j), row.get(ACTION, ""), tuple(cells))
+
+
+def _type_of(header: str, types: Mapping[str, schema.Type]) -> schema.Type | None:
+    from nba_engine.rules import check, parse
+
+    try:
+        return check(parse(header), types, header).type
+    except RuleError:
+        return None
+
+
+def condition(header: str, type_: schema.Type | None, cell: str) -> str:
+    """The rule that a cell stands for.
+
+    `>= 18`, `!= 'gold'`, `in ['a', 'b']`: the column, then the cell. `18..65`: both inclusive. `gold`: equal to it, or, for a list, holds it;
+    `gold | silver`: one of them; `not gold`: the opposite. `true`, `false` for conditions. `>= 18 and < 65`: both.
+    """
+    if type_ is None:
+        return header
+    parts = [part.strip() for part in cell.split(" and ")]
+    if len(parts) > 1:
+        return _both([condition(header, type_, part) for part in parts])
+    cell, own = parts[0], header if re.fullmatch(r"[\w.]+", header) else f"({header})"
+    if match := _OPERATOR.fullmatch(cell):
+        return f"{own} {match[1]} {match[2]}"
+    if match := _RANGE.fullmatch(cell):
+        return f"{own} >= {match[1]} && {own} <= {match[2]}"
+    if cell.startswith("not "):
+        return f"!({condition(header, type_, cell[4:].strip())})"
+    if type_ == schema.BOOL and cell.lower() in ("true", "false"):
+        return own if cell.lower() == "true" else f"!{own}"
+    inner = type_.parameters[0] if type_.kind == "list" else type_
+    choices = [_spelt(choice.strip(), inner) for choice in cell.split("|")]
+    if type_.kind == "list":
+        held = [f"{choice} in {own}" for choice in choices]
+        return held[0] if len(held) == 1 else " || ".join(held)
+    return f"{own} == {choices[0]}" if len(choices) == 1 else f"{own} in [{', '.join(choices)}]"
+
+
+def _both(texts: list[str]) -> str:
+    return " && ".join(f"({text})" if "||" in text or "?" in text else text for text in texts)
+
+
+def _spelt(choice: str, type_: schema.Type) -> str:
+    return unparse(Literal(choice, schema.STRING)) if type_ == schema.STRING and choice[:1] not in ("'", '"') else choice
+
+
+def rows_by_action(definition: Definition, types: Mapping[str, schema.Type]) -> dict[tuple[int, str], list[RowRule]]:
+    """(number of the table, action) -> its rows."""
+    found: dict[tuple[int, str], list[RowRule]] = {}
+    for i, table in enumerate(definition.tables):
+        for row in row_rules(table, ("tables", i), types):
+            found.setdefault((i, row.action), []).append(row)
+    return found
+
+
+def expanded(definition: Definition, types: Mapping[str, schema.Type]) -> Definition:
+    """The definition with the rules of its tables standing at their actions, behind the rules written there, and without the tables."""
+    added: dict[str, dict[str, tuple[str, ...]]] = {}
+    for (i, action), rows in rows_by_action(definition, types).items():
+        text = rows[0].text if len(rows) == 1 else " || ".join(f"({row.text})" for row in rows)
+        stages = added.setdefault(action, {})
+        stage = definition.tables[i].stage
+        stages[stage] = (*stages.get(stage, ()), text)
+    actions = tuple(
+        action.model_copy(update={stage: getattr(action, stage) + texts for stage, texts in added.get(action.id, {}).items()})
+        for action in definition.actions
+    )
+    return definition.model_copy(update={"actions": actions, "tables": ()})
+
+
+def as_rows(action: str, rule: Node) -> list[dict[str, str]]:
+    """A rule as rows of a table, the way back: its alternatives, with a column per fact; what is no comparison gets a column of its own."""
+    rows = []
+    for alternative in _split(rule, "_||_"):
+        row = {ACTION: action}
+        for part in _split(alternative, "_&&_"):
+            header, cell = _as_cell(part)
+            row[header] = f"{row[header]} and {cell}" if header in row else cell
+        rows.append(row)
+    return rows
+
+
+def _split(node: Node, function: str) -> list[Node]:
+    if isinstance(node, Call) and node.function == function:
+        return [part for side in node.arguments for part in _split(side, function)]
+    return [node]
+
+
+def _as_cell(part: Node) -> tuple[str, str]:
+    if isinstance(part, Call) and part.function == "!_" and isinstance(part.arguments[0], Name):
+        return part.arguments[0].name, "false"
+    if isinstance(part, Call) and part.function in _SIGNS and isinstance(part.arguments[0], Name):
+        name, other = part.arguments
+        cell = f"{_SIGNS[part.function]} {unparse(other)}"
+        if isinstance(other, Literal | ListLiteral) and " and " not in cell:
+            return unparse(name), cell
+    return unparse(part), "true"

@@ -1,0 +1,59 @@
+"""A report in words: a table for a terminal, a mapping for machines."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from nba_engine.replay.estimators import Estimate
+    from nba_engine.replay.report import Report
+
+
+def tell(console: Console, report: Report) -> None:
+    """Print the estimates with their intervals, what they rest on, the verdict and its causes."""
+    from rich.table import Table
+
+    table = Table("estimator", "value", "95 % interval", "std error", title="what the target would earn per decision")
+    for one in report.estimates:
+        if one.verdict == "refused":  # its number means nothing, so it is not shown
+            table.add_row(one.estimator, "-", "-", "-")
+        else:
+            table.add_row(one.estimator, _number(one.value), _interval(one), _number(one.std_error))
+    table.add_row("as logged", _number(report.logged.value), _interval(report.logged), _number(report.logged.std_error))
+    console.print(table)
+    first, tail = report.estimates[0], report.tail
+    console.print(f"{first.n:,} rows of {report.n_read:,} read; effective sample size {first.ess:,.0f}", highlight=False)
+    console.print(
+        f"importance weights: median {tail.median:.3g}, 90 % under {tail.quantile_90:.3g}, 99 % under {tail.quantile_99:.3g}, "
+        f"largest {tail.largest:.3g}; the largest hundredth of rows carries {tail.top_percent_share:.1%}",
+        highlight=False,
+    )
+    console.print(f"verdict: {report.verdict}", style={"ok": "green", "weak": "yellow", "refused": "bold red"}[report.verdict])
+    for sentence in (*report.warnings, *report.notes, *map(str, report.findings)):
+        console.print(f"  {sentence}", highlight=False, markup=False)
+
+
+def as_mapping(report: Report) -> dict[str, Any]:
+    """All of it as plain values."""
+    return {
+        "verdict": report.verdict,
+        "warnings": report.warnings,
+        "notes": report.notes,
+        "estimates": report.estimates,
+        "logged": report.logged,
+        "importance_weights": asdict(report.tail),
+        "n_read": report.n_read,
+        "findings": report.findings,
+    }
+
+
+def _interval(one: Estimate) -> str:
+    return f"{_number(one.interval[0])} to {_number(one.interval[1])}"
+
+
+def _number(value: float) -> str:
+    return f"{value:.6g}" if math.isfinite(value) else "unknown"
