@@ -22,7 +22,7 @@ from typing import Any, Literal, NamedTuple
 from nba_engine.errors import StoreError
 from nba_engine.journal.folder_lock import FolderLock
 
-FORMAT = 1
+FORMAT = 2
 """Version of the tables; a store with a higher one was written by a newer release and is refused."""
 COMMIT_INTERVAL_S = 0.1
 """How long a decision that nobody answers may stay in the buffer."""
@@ -318,8 +318,8 @@ def _check_format(writer: sqlite3.Connection, tables: set[str], folder: Path) ->
     row = writer.execute("SELECT value FROM meta WHERE name = 'format'").fetchone()
     if row is None or not row[0].isdigit():
         raise StoreError(f"{folder / _FILE} does not say its format; it is damaged: restore the folder from a copy")
-    if int(row[0]) > FORMAT:
-        raise StoreError(f"{folder} was written in format {row[0]}, this release reads up to {FORMAT}; install the one that wrote it or a newer one")
+    if int(row[0]) != FORMAT:
+        raise StoreError(f"{folder} was written in format {row[0]}, this release reads format {FORMAT}; install the release that wrote it")
 
 
 def _store_error(error: sqlite3.Error, folder: Path) -> StoreError:
