@@ -20,8 +20,8 @@ RATIOS_MAX = {
     ("win probabilities, 64-contend", "100 draws in numpy"): 0.1,
     ("decide, 4,000 actions", "decide, 1,000 actions"): 5.0,  # nothing quadratic
     ("decide, open, 200 x 20", "LinUCB in numpy"): 0.1,
-    ("decide_batch, a row", "decide, the same rows"): 1.0,
-    ("learn, a row", "decide, the same rows"): 6.0,
+    ("decide_batch, a row", "decide, the same rows"): 0.5,
+    ("learn, a row", "decide, the same rows"): 0.6,
 }
 NUMBERS_MAX = {
     "total variation, all-200-contend": 0.01,
