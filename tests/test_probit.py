@@ -143,3 +143,22 @@ def test_an_action_that_leaves_and_comes_back_keeps_its_beliefs():
     away = carried(model.state(), features, names, features, [*"gijab", *"kcts"])
     back = carried(away, features, [*"gijab", *"kcts"], features, names)
     assert np.array_equal(back["sums"], model.state()["sums"])
+
+
+def test_an_entity_scores_the_same_in_a_column_of_its_own():
+    fresh, taught = Probit(6, PATHS, N_ENTITIES), Probit(6, PATHS, N_ENTITIES)
+    features = [(0, 1.0), (1, 0.3), (2, -2.0), (3, 1.0), (4, 0.7), (5, 0.1)]
+    taught.take_back(update(taught, features, 2, 1.0))
+    for one, other in zip(scored(fresh, features, [0, 1, 2]), scored(taught, features, [0, 1, 2]), strict=True):
+        assert one.tolist() == other.tolist()
+
+
+def test_columns_are_told_apart_beyond_16_bits():
+    n_actions = 2**15 + 2
+    paths = np.full((n_actions, 5), -1, dtype=np.int32)
+    paths[:, 3] = np.arange(n_actions)
+    model = Probit(2, paths, n_actions)
+    for candidate in range(n_actions):
+        update(model, [(0, 1.0)], candidate, float(candidate == n_actions - 1))
+    mean, _ = scored(model, [(0, 1.0)], [0, 2**15, n_actions - 1])
+    assert mean[0] == mean[1] < 0.5 < mean[2]

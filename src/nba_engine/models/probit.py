@@ -60,13 +60,13 @@ class Probit:
         self._entities = [entities_of(path) for path in self._paths]
         self._prior = _prior_of(self._paths, n_entities, prior)
         self._sums = np.zeros((n_entities, n_features, 2), dtype=np.int64)
-        self._packed = np.zeros((n_features, 2, n_entities), dtype=np.int16)
+        self._packed = posterior.scoring_copy(n_features, n_entities)
         posterior.refresh(self._prior, self._sums, self._packed)
 
     def scratch(self, n_rows: int) -> tuple[npt.NDArray[np.float32], Floats]:
         """Arrays for scoring up to `n_rows` rows at once, one thread at a time: 8 bytes a row and entity."""
-        n_entities = self._packed.shape[2]
-        return np.zeros((n_rows, 2, n_entities), dtype=np.float32), np.zeros((2, n_entities))
+        n_columns = self._packed.shape[2]
+        return np.zeros((n_rows, 2, n_columns), dtype=np.float32), np.zeros((2, n_columns - 1))
 
     def score(self, scratch: tuple[npt.NDArray[np.float32], Floats], index: Index, value: Floats, n_active: Offsets, offsets: Offsets,
               candidates: Index, mean_out: Floats, deviation_out: Floats) -> None:
@@ -177,51 +177,53 @@ def _prior_of(paths: Index, n_entities: int, prior: Prior) -> posterior.Prior:
 
 @kernel
 def _fill_scores(index, value, n_active, offsets, packed, prior, totals, paths, candidates, below, mean_out, deviation_out):
-    """For each row the totals of every entity, then every candidate's propensity."""
+    """For each row the totals of every column, then every candidate's propensity."""
+    n_columns = posterior.n_columns(packed)
     for r in range(offsets.size - 1):
         a, b = offsets[r], offsets[r + 1]
-        _fill_totals(index[r], value[r], n_active[r], packed, prior, totals[r])
-        _fill_propensity(value[r], n_active[r], totals[r], prior, paths, candidates[a:b], below, mean_out[a:b], deviation_out[a:b])
+        _fill_totals(index[r], value[r], n_active[r], packed, totals[r, :, :n_columns])
+        _fill_propensity(value[r], n_active[r], packed, totals[r], prior, paths, candidates[a:b], below, mean_out[a:b], deviation_out[a:b])
 
 
 @kernel
-def _fill_totals(index, value, n_active, packed, prior, totals):
-    """Mean and variance of every entity's part of eta: whole packed rows, four features at a time, so that the loops are SIMD."""
-    n_entities = totals.shape[1]
-    mean, variance = totals[0], totals[1]
+def _fill_totals(index, value, n_active, packed, totals):
+    """Of every column's part of eta the mean, and the sum of its shares of variance but for the bias, which has a prior of its own.
+
+    Whole packed rows, four features at a time, so that the loops are SIMD.
+    """
+    n_columns = totals.shape[1]
+    mean, share = totals[0], totals[1]
     totals[:] = np.float32(0.0)
     whole = n_active - (n_active - 1) % 4
     for i in range(1, whole, 4):
         w, x, y, z = np.float32(value[i]), np.float32(value[i + 1]), np.float32(value[i + 2]), np.float32(value[i + 3])
         a, b, c, d = index[i], index[i + 1], index[i + 2], index[i + 3]
-        for e in range(n_entities):
+        for e in range(n_columns):
             mean[e] += (w * np.float32(packed[a, 0, e]) + x * np.float32(packed[b, 0, e])) + (
                 y * np.float32(packed[c, 0, e]) + z * np.float32(packed[d, 0, e]))
-        for e in range(n_entities):
+        for e in range(n_columns):
             wa, xb = w * np.float32(packed[a, 1, e]), x * np.float32(packed[b, 1, e])
             yc, zd = y * np.float32(packed[c, 1, e]), z * np.float32(packed[d, 1, e])
-            variance[e] += (wa * wa + xb * xb) + (yc * yc + zd * zd)
+            share[e] += (wa * wa + xb * xb) + (yc * yc + zd * zd)
     for i in range(whole, n_active):
         w, a = np.float32(value[i]), packed[index[i]]
-        for e in range(n_entities):
+        for e in range(n_columns):
             mean[e] += w * np.float32(a[0, e])
-            variance[e] += (w * np.float32(a[1, e])) * (w * np.float32(a[1, e]))
-    w, a = np.float32(value[0]), packed[index[0]]
+            share[e] += (w * np.float32(a[1, e])) * (w * np.float32(a[1, e]))
+    w, a = np.float32(value[0]), packed[0]
     unit, square = np.float32(posterior.MEAN_UNIT), np.float32(posterior.DEVIATION_UNIT**2)
-    for e in range(n_entities):
+    for e in range(n_columns):
         mean[e] = unit * (mean[e] + w * np.float32(a[0, e]))
-        own = (w * np.float32(a[1, e])) * (w * np.float32(a[1, e])) * np.float32(prior[posterior.BIAS_VARIANCE, e])
-        variance[e] = square * (variance[e] * np.float32(prior[posterior.VARIANCE, e]) + own)
+        share[e] *= square
 
 
 @kernel
-def _fill_propensity(value, n_active, totals, prior, paths, candidates, below, mean_out, deviation_out):
+def _fill_propensity(value, n_active, packed, totals, prior, paths, candidates, below, mean_out, deviation_out):
     """Add up each candidate's path. What lies above its last entity is shared by many and kept in `below` f64[2, n_entities]: mean, variance."""
-    length = 0.0
-    for i in range(n_active):
-        length += value[i] * value[i]
     bias = value[0] * value[0]
-    rest = length - bias
+    rest = 0.0
+    for i in range(1, n_active):
+        rest += value[i] * value[i]
     below[1, :] = -1.0
     for i in range(candidates.shape[0]):
         mean, variance, entity = 0.0, 0.0, -1
@@ -231,16 +233,29 @@ def _fill_propensity(value, n_active, totals, prior, paths, candidates, below, m
                 continue
             if entity >= 0:
                 if below[1, entity] < 0.0:
-                    at_prior = bias * prior[posterior.BIAS_VARIANCE, entity] + rest * prior[posterior.VARIANCE, entity]
-                    below[0, entity] = mean + np.float64(totals[0, entity])
-                    below[1, entity] = _variance_below(variance, np.float64(totals[1, entity]), at_prior, length)
+                    below[0, entity], below[1, entity] = _down_to(entity, -1, mean, variance, bias, rest, packed, totals, prior)
                 mean, variance = below[0, entity], below[1, entity]
             entity = following
         if entity >= 0:
-            at_prior = bias * prior[posterior.BIAS_VARIANCE, entity] + rest * prior[posterior.VARIANCE, entity]
-            mean += np.float64(totals[0, entity])
-            variance = _variance_below(variance, np.float64(totals[1, entity]), at_prior, length)
+            mean, variance = _down_to(entity, -1, mean, variance, bias, rest, packed, totals, prior)
         mean_out[i], deviation_out[i] = _propensity(mean, variance)
+
+
+@scalar
+def _down_to(entity, more, mean, variance, bias, rest, packed, totals, prior):
+    """Mean and variance of eta down to `entity`, from those above it, with one more active feature of value 1 (-1: none).
+
+    `bias` and `rest`: the squared values of the bias and of all other features, summed.
+    """
+    column = posterior.column_of(packed, entity)
+    own, share, active = np.float64(totals[0, column]), np.float64(totals[1, column]), rest
+    if more >= 0:
+        own += posterior.MEAN_UNIT * packed[more, 0, column]
+        share += (posterior.DEVIATION_UNIT * packed[more, 1, column]) ** 2
+        active += 1.0
+    of_bias, of_others = bias * prior[posterior.BIAS_VARIANCE, entity], prior[posterior.VARIANCE, entity]
+    diagonal = of_bias * (posterior.DEVIATION_UNIT * packed[0, 1, column]) ** 2 + of_others * share
+    return mean + own, _variance_below(variance, diagonal, of_bias + of_others * active, bias + active)
 
 
 @scalar
@@ -255,25 +270,16 @@ def _propensity(mean, variance):
 def _fill_propensity_with(features, value, n_active, offsets, packed, totals, prior, paths, candidates, mean_out):
     """Each candidate's propensity with one more active feature of value 1, `features[k]` for the k-th of its row; -1 for none."""
     for r in range(offsets.size - 1):
-        length = 0.0
-        for i in range(n_active[r]):
-            length += value[r, i] * value[r, i]
         bias = value[r, 0] * value[r, 0]
+        rest = 0.0
+        for i in range(1, n_active[r]):
+            rest += value[r, i] * value[r, i]
         for i in range(offsets[r], offsets[r + 1]):
-            feature = features[i - offsets[r]]
             mean, variance = 0.0, 0.0
             for level in range(paths.shape[1]):
                 entity = paths[candidates[i], level]
-                if entity < 0:
-                    continue
-                own_mean, own_variance = np.float64(totals[r, 0, entity]), np.float64(totals[r, 1, entity])
-                if feature >= 0:
-                    own_mean += posterior.MEAN_UNIT * packed[feature, 0, entity]
-                    own_variance += (posterior.DEVIATION_UNIT * packed[feature, 1, entity]) ** 2 * prior[posterior.VARIANCE, entity]
-                more = np.float64(feature >= 0)
-                at_prior = bias * prior[posterior.BIAS_VARIANCE, entity] + (length - bias + more) * prior[posterior.VARIANCE, entity]
-                mean += own_mean
-                variance = _variance_below(variance, own_variance, at_prior, length + more)
+                if entity >= 0:
+                    mean, variance = _down_to(entity, features[i - offsets[r]], mean, variance, bias, rest, packed, totals[r], prior)
             mean_out[i] = _propensity(mean, variance)[0]
 
 
