@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from nba_engine.arbitration.drawing import _fill_draw
 from nba_engine.arbitration.exploration import CONTROL, GREEDY, THOMPSON, Exploration, Flags, Floats, _fill_kind, _fill_mixture
-from nba_engine.arbitration.winning import N_NODES, _fill_win_probability
+from nba_engine.arbitration.winning import N_NODES, _fill_win_probability, make_table
 from nba_engine.numerics.kernel import kernel
 
 _CONTROL, _GREEDY, _THOMPSON = CONTROL, GREEDY, THOMPSON
@@ -50,7 +50,7 @@ class SlateScratch:
     def __init__(self, n: int, n_row: int) -> None:
         self.mean, self.deviation, self.first_pmf = np.empty(n), np.empty(n), np.empty(n)
         self.explores, self.remains = np.empty(n, np.uint8), np.empty(n, np.uint8)
-        self.p, self.rows, self.table = np.empty(n_row), np.empty(n_row, np.int32), np.empty((n_row, N_NODES))
+        self.p, self.rows, self.table = np.empty(n_row), np.empty(n_row, np.int32), make_table(n_row)
         self.nodes, self.state = np.empty((5, N_NODES)), np.empty(2)
 
 
