@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest -n 2
 # Twin and law tests of every kernel room, for the two slower ways of running kernels.
-KERNEL_TESTS := tests/test_features.py tests/test_rules_compiled.py tests/test_contact.py tests/test_contact_twin.py tests/test_probit.py tests/test_beta_bernoulli.py \
+KERNEL_TESTS := tests/test_features.py tests/test_rules_compiled.py tests/test_contact.py tests/test_contact_twin.py tests/test_probit.py tests/test_beta_bernoulli.py tests/test_gaussian.py \
 	tests/test_arbitration.py tests/test_winning.py tests/test_decision_kernels.py
 
 .PHONY: demo test bench bench-check clean

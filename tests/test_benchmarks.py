@@ -12,7 +12,7 @@ from benchmarks import open_world, stages, world
 from benchmarks.peers import generated, gittins_, linucb, mabwiser_, vw, zen
 
 ROOT = Path(__file__).parents[1]
-LIBRARIES = {"gittins": "gittins_", "vowpalwabbit": "vw", "mabwiser": "mabwiser_", "zen": "zen"}
+LIBRARIES = {"gittins": "gittins_", "vowpalwabbit": "vw", "mabwiser": "mabwiser_", "zen": "zen", "cel_expr_python": "cel_expr"}
 N_FACTS, N_ROUNDS = 4, 1_500
 BANDITS = {
     "numpy": lambda: linucb.LinUcb(2, N_FACTS),

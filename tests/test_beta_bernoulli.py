@@ -8,7 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import beta
 
-from nba_engine.models.beta_bernoulli import BASE_RATE, STRENGTH, BetaBernoulli, carried
+from nba_engine.models.beta_bernoulli import BetaBernoulli
+from nba_engine.models.contract import carried
+from nba_engine.models.rates import BASE_RATE, RELATIVES_STRENGTH, STRENGTH
 from tests.naive import beta_bernoulli as naive
 
 PATHS = np.array([[0, 1, 2, 3, -1], [0, 1, 2, 4, -1], [0, 1, 5, 6, 7], [0, -1, -1, 8, -1]], dtype=np.int32)
@@ -39,11 +41,18 @@ def test_score_and_update_equal_their_twin(outcomes):
     _, mean, deviation = learned(outcomes)
     paths = [[e for e in path if e >= 0] for path in PATHS.tolist()]
     for candidate in range(len(PATHS)):
-        expected = naive.propensity(paths, outcomes, candidate, BASE_RATE, STRENGTH)
+        expected = naive.propensity(paths, outcomes, candidate, BASE_RATE, STRENGTH, RELATIVES_STRENGTH)
         assert (mean[candidate], deviation[candidate]) == pytest.approx(expected, rel=1e-9)
 
 
 def test_counts_are_carried_by_name():
     model, _, _ = learned([(0, 1.0), (2, 0.0)])
-    sums = carried(model.state(), list("gijabkcts"), list("xgkb"))["sums"]
+    sums = carried(model.state(), model.axes, [], list("gijabkcts"), [], list("xgkb"))["sums"]
     assert sums.tolist() == [[0, 0], [2 << 24, 1 << 24], [1 << 24, 0], [0, 0]]
+
+
+def test_a_new_action_starts_from_its_relatives_and_nobody_from_himself():
+    _, mean, _ = learned([(0, 1.0)] * 20)
+    group = (20 + RELATIVES_STRENGTH * BASE_RATE) / (20 + RELATIVES_STRENGTH)
+    assert mean[1] == pytest.approx(group)  # of the same group
+    assert mean[0] == pytest.approx((20 + STRENGTH * BASE_RATE) / (20 + STRENGTH))  # has no relative that was ever shown

@@ -18,7 +18,7 @@ def blocks(document: str, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", (ROOT / document).read_text("utf-8"), re.MULTILINE | re.DOTALL)
 
 
-@pytest.mark.parametrize("document", [d for d in DOCUMENTS if blocks(d, "python")])
+@pytest.mark.parametrize("document", [d for d in DOCUMENTS if blocks(d, "python") and d != "docs/replay.md"])  # that one by test_docs_replay.py
 def test_python_runs(document, monkeypatch, capsys):
     monkeypatch.chdir(ROOT)
     exec(compile("\n".join(blocks(document, "python")), document, "exec"), {})

@@ -189,7 +189,8 @@ def test_verdict_by_the_share_of_one_row(largest: float, verdict: str) -> None:
 def test_verdict_by_support(unsupported: float, verdict: str) -> None:
     found = _even(1_000, unsupported=np.full(1_000, unsupported))
     assert found.verdict == verdict
-    assert bool(found.warnings) == (unsupported > 0) and all("could never be in the log" in warning for warning in found.warnings)
+    expected = ["could never be in the log"] * (unsupported > 0) + ["what would answer"] * (verdict == "refused")
+    assert len(found.warnings) == len(expected) and all(text in warning for text, warning in zip(expected, found.warnings, strict=True))
 
 
 def test_a_refused_estimate_reads_as_its_cause() -> None:
@@ -276,3 +277,29 @@ def test_pmfs_of_both_sides() -> None:
         unsupported_mass([[1.0, 0.0]], [[0.5, 0.4]])
     with pytest.raises(ReplayError, match="shape"):
         unsupported_mass([[1.0, 0.0]], [[1.0]])
+
+
+# What would answer.
+
+
+def test_a_refusal_says_what_log_would_answer() -> None:
+    """2 of 10,000: one decision in 5,000 was what the target would choose. Where a twentieth is drawn as the target would, w is 20 at most."""
+    p_target = np.zeros(10_000)
+    p_target[:2] = 1.0
+    found = estimate("snips", reward=np.arange(10_000) % 2, p_log=np.full(10_000, 0.0002), p_target=p_target)
+    assert (found.verdict, found.ess) == ("refused", 2.0) and "effective sample size is 2.0 of 10000 rows, under 30" in str(found)
+    answer = found.warnings[1]
+    assert answer.startswith("what would answer: 10,000 decisions of which 5.0% are drawn as the target would") and "or some" not in answer
+    few = _even(20)
+    assert "answer: 600 decisions of which 50.0% are drawn" in few.warnings[1] and "or some 300 decisions logged as these" in few.warnings[1]
+    assert "no log, under thresholds that none can reach" in _even(1_000, thresholds=Thresholds(ess_refused=math.inf)).warnings[1]
+    unsupported = estimate("ips", reward=np.arange(1_000) % 2, p_log=np.ones(1_000), p_target=np.full(1_000, 0.5), unsupported=np.full(1_000, 0.5))
+    assert "what would answer: 1,000 decisions of which 30.0%" in unsupported.warnings[1] and "or some" not in unsupported.warnings[1]
+
+
+def test_the_log_that_would_answer_does() -> None:
+    """The log of the refusal above with a twentieth drawn as the target would: two actions, the target always takes the rare one."""
+    rare = np.random.default_rng(1).random(10_000) < 0.95 * 0.0002 + 0.05
+    p_log = np.where(rare, 0.95 * 0.0002 + 0.05, 1 - 0.95 * 0.0002 - 0.05)
+    found = estimate("snips", reward=np.arange(10_000) % 2, p_log=p_log, p_target=rare * 1.0)
+    assert found.ess >= 450 and found.verdict in ("ok", "weak") and found.max_importance_weight < 20

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +44,20 @@ def test_contact_centre(tmp_path):
     assert "made up" in lines[0]
     assert [line for line in lines if line.startswith("   not unlimited-plus: reason too_expensive: suppressed until 2026-05-02T14:04")]
     assert output_of("contact_centre.py", tmp_path) == lines  # the same each time
+
+
+def test_health(tmp_path):
+    """What docs/health.md says of the example: the alarm is about fibre alone and dated within days, sport is flagged for those it is closed to."""
+    lines = output_of("health.py", tmp_path)
+    assert lines[0] == "alarms:" and lines[2] == "" and lines[1].startswith("  fibre: something changed about 2026-02-2")
+    since, found = (datetime.fromisoformat(day) for day in re.findall(r"\d{4}-\d\d-\d\d \d\d:\d\d", lines[1]))
+    assert abs(since - datetime(2026, 2, 23)) < timedelta(days=3) and since < found < datetime(2026, 3, 4)
+    assert [line.split()[:2] for line in lines if "sport" in line and " 0.00%" in line] == [["age", f"{n}"] for n in (50, 60, 70)]
+    assert not [line for line in lines if line.startswith("gender")]  # it has nothing to do with anything
+    told = (EXAMPLES.parent / "docs" / "health.md").read_text("utf-8").split("```\n")
+    [shown] = [block.splitlines() for block in told if block.startswith("alarms:")]
+    heads = [i for i, line in enumerate(shown) if not re.search(r"\d\d", line)]
+    assert [shown[i].split() for i in heads] == [line.split() for line in lines if not re.search(r"\d\d", line)]
 
 
 @pytest.fixture(scope="module")

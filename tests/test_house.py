@@ -20,7 +20,7 @@ FLOORS = {
     "errors": 0, "records": 0, "schema": 0, "ports": 0, "numerics": 0,
     "facts": 1, "rules": 1, "contact": 1, "models": 1, "arbitration": 1,
     "catalog": 2, "beliefs": 2, "ledger": 2, "decision": 2, "explaining": 2, "learning": 2, "backfill": 2, "journal": 2,
-    "asking": 2, "batch": 2, "sizes": 2,
+    "asking": 2, "batch": 2, "sizes": 2, "health": 2, "challenger": 2, "lessons": 2,
     "engine": 3, "memory": 3, "warming": 3,
     "replay": 4, "adapters": 4, "service": 4, "cli": 4, "demo": 4, "exporting": 4, "progress": 4,
 }  # fmt: skip
@@ -30,9 +30,12 @@ SIBLINGS = {
     ("explaining", "catalog"), ("explaining", "decision"), ("explaining", "ledger"),
     ("learning", "beliefs"), ("learning", "catalog"), ("learning", "ledger"),
     ("learning", "decision"), ("sizes", "learning"), ("backfill", "catalog"), ("backfill", "journal"), ("backfill", "learning"),
+    ("challenger", "beliefs"), ("challenger", "catalog"), ("lessons", "beliefs"), ("lessons", "catalog"), ("lessons", "challenger"),
+    ("ledger", "lessons"), ("health", "catalog"), ("health", "challenger"), ("health", "ledger"),
+    ("learning", "challenger"), ("learning", "health"), ("learning", "lessons"),
     ("engine", "memory"), ("engine", "warming"), ("warming", "engine"),
     ("cli", "adapters"), ("cli", "demo"), ("cli", "exporting"), ("cli", "progress"), ("cli", "replay"), ("cli", "service"),
-    ("demo", "progress"), ("demo", "replay"),
+    ("demo", "progress"), ("demo", "replay"), ("replay", "exporting"),
 }  # fmt: skip
 """Rooms of one floor that may import each other, besides those of floor 0; (importer, imported)."""
 

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from scipy import integrate
 from scipy.stats import norm
 
+from nba_engine.models.contract import carried
 from nba_engine.models.posterior import SCALE
-from nba_engine.models.probit import Prior, Probit, carried
+from nba_engine.models.probit import Prior, Probit
 from tests.naive.probit import NaiveProbit
 
 PATHS = np.array([[0, 1, 2, 3, -1], [0, 1, 2, 4, -1], [0, 1, 5, 6, 7]], dtype=np.int32)
@@ -128,7 +129,7 @@ def test_beliefs_are_carried_by_name():
         update(old, [(0, 1.0), (1, 1.0), (2, 0.5)], candidate, 1.0)
     old_features, old_entities = ["bias", "age", "plan"], list("gijabkcts")
     new_features, new_entities = ["bias", "plan", "new"], list("gxbac")
-    sums, was = carried(old.state(), old_features, old_entities, new_features, new_entities)["sums"], old.state()["sums"]
+    sums, was = carried(old.state(), old.axes, old_features, old_entities, new_features, new_entities)["sums"], old.state()["sums"]
     for f, feature in enumerate(new_features):
         for e, entity in enumerate(new_entities):
             known = feature in old_features and entity in old_entities
@@ -140,8 +141,8 @@ def test_an_action_that_leaves_and_comes_back_keeps_its_beliefs():
     model = Probit(2, PATHS, N_ENTITIES)
     update(model, [(0, 1.0), (1, 1.0)], 2, 1.0)
     names, features = list("gijabkcts"), ["bias", "age"]
-    away = carried(model.state(), features, names, features, [*"gijab", *"kcts"])
-    back = carried(away, features, [*"gijab", *"kcts"], features, names)
+    away = carried(model.state(), model.axes, features, names, features, [*"gijab", *"kcts"])
+    back = carried(away, model.axes, features, [*"gijab", *"kcts"], features, names)
     assert np.array_equal(back["sums"], model.state()["sums"])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,10 @@ import pyarrow as pa
 import pytest
 from pyarrow import csv, feather, parquet
 
+import nba_engine as nba
 from nba_engine.errors import ReplayError
-from nba_engine.replay import Log, estimate
+from nba_engine.replay import ESTIMATORS, Log, estimate, repeats, run, sources, sums
+from tests.naive import repeats as naive
 
 _COLUMNS = {"reward": [1.0, 0.0, 1.0, 0.0], "pscore": [0.5, 0.25, 0.5, 0.25], "p_target": [0.5, 0.5, 0.25, 0.0], "age": [41, 30, 22, 67]}
 _NAMES = {"p_log": "pscore"}
@@ -51,8 +54,7 @@ def test_the_export_of_a_store_needs_no_mapping() -> None:
     with pytest.raises(ReplayError, match="no column p_target"):
         log.rows()
     assert [str(finding) for finding in log.findings] == [
-        "1 row (set aside; the first is row 1): p_log is missing",
-        "1 row (kept; the first is row 1): no reward; it counts as 0, because what was recommended and not answered earned nothing",
+        "1 row (set aside; the first is row 1): nothing was offered: what is judged are the decisions that offered something",
     ]
 
 
@@ -106,4 +108,145 @@ def test_outcomes_before_their_decision_are_named_and_kept(as_text: bool) -> Non
 )
 def test_what_cannot_be_read_says_what_is_needed(given: object, columns: object, text: str) -> None:
     with pytest.raises(ReplayError, match=f"(?s){text}"):
-        Log.read(given, columns)
+        Log.read(given, columns).table
+
+
+@pytest.mark.parametrize("form", ["list", "fixed", "map", "struct", "json"])
+def test_distributions_give_probabilities_and_support(form: str) -> None:
+    """Three actions; the log's law lacks the third in its first row, where the target puts 0.2 of its mass."""
+    log_rows, target_rows = [[0.5, 0.5, 0.0], [0.2, 0.3, 0.5]], [[0.4, 0.4, 0.2], [0.1, 0.8, 0.1]]
+    names = ["a", "b", "c"]
+
+    def column(rows: list[list[float]]) -> object:
+        if form == "list":
+            return pa.array(rows)
+        if form == "fixed":
+            return pa.array(rows, pa.list_(pa.float64(), 3))
+        if form == "map":
+            return pa.array([list(zip(names, row, strict=True)) for row in rows], pa.map_(pa.string(), pa.float64()))
+        mappings = [dict(zip(names, row, strict=True)) for row in rows]
+        return pa.array(mappings) if form == "struct" else pa.array([json.dumps(one) for one in mappings])
+
+    action = [1, 2] if form in ("list", "fixed") else ["b", "c"]
+    log = Log.read(pa.table({"reward": [1.0, 0.0], "action": action, "pmf_log": column(log_rows), "pmf_target": column(target_rows)}))
+    rows = log.rows()
+    assert (rows.p_log.tolist(), rows.p_target.tolist(), log.findings) == ([0.5, 0.5], [0.4, 0.1], ())
+    assert rows.unsupported is not None and rows.unsupported == pytest.approx([0.2, 0.0])
+
+
+def test_what_is_odd_about_distributions_is_named() -> None:
+    pmf = [{"a": 0.5, "b": 0.5}, {"a": 1.0}, {"a": 0.5, "b": 0.1}, {"a": 0.5, "b": 0.5}, None]
+    maps = pa.array([None if one is None else list(one.items()) for one in pmf], pa.map_(pa.string(), pa.float64()))
+    log = Log.read(pa.table({"reward": [1.0] * 5, "action": ["a", "b", "a", "a", "a"], "pmf_log": maps, "p_target": [0.5] * 5}))
+    assert [(finding.n, finding.first_row, finding.set_aside) for finding in log.findings] == [(1, 2, False), (1, 1, True), (1, 4, True)]
+    assert "does not sum to 1" in log.findings[0].text and "the log could not have chosen it" in log.findings[1].text
+    told = Log.read(pa.table({"reward": [1.0], "action": ["a"], "pmf_log": maps[:1], "p_log": [0.25], "p_target": [0.5]}))
+    assert "p_log is not what pmf_log says" in told.findings[0].text and told.rows().p_log.tolist() == [0.25]
+    with pytest.raises(ReplayError, match="no JSON list or object"):
+        _ = Log.read({"reward": [1.0], "action": ["a"], "pmf_log": ["half"]}).table
+
+
+def test_repeats_are_found_across_chunks_and_by_every_kind_of_id(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "ROWS_AT_ONCE", 7)
+    chance = np.random.default_rng(2)
+    numbers = chance.integers(0, 60, 100).tolist()
+    numbers[13] = None
+    first = {number: i for i, number in reversed(list(enumerate(numbers)))}
+    expected = [i for i, number in enumerate(numbers) if number is not None and first[number] != i]
+    for ids in (numbers, [None if one is None else "ä" * one for one in numbers]):
+        log = Log.read({"decision_id": ids, "reward": [0.0] * 100, "p_log": [0.5] * 100, "p_target": [0.5] * 100, "row": list(range(100))})
+        assert sorted(set(range(100)) - set(log.table["row"].to_pylist())) == expected
+        assert [(finding.n, finding.first_row) for finding in log.findings] == [(len(expected), expected[0])]
+
+
+def test_keys_are_those_of_the_slow_twin() -> None:
+    texts = ["", "a", "eight by", "nine byte", "ä ö ü", "x" * 40, None]
+    array = pa.array(["before", *texts])[1:]
+    assert repeats.keys_of_rows([pa.chunked_array([array])]).tolist() == [0 if text is None else naive.text_key(text) for text in texts]
+    keys = np.random.default_rng(5).integers(0, 40, 200).astype(np.uint64) << np.uint64(33)
+    assert repeats.repeated_rows(lambda: [keys[:90], keys[90:]], 200).tolist() == naive.repeated_rows(keys.tolist())
+    monstrous = np.arange(1, 5_000, dtype=np.uint64) << np.uint64(40)  # every key finds its word taken: all are followed, none repeats
+    assert repeats.repeated_rows(lambda: [monstrous], 1).tolist() == []
+
+
+def test_probabilities_estimated_by_the_columns_that_chose(tmp_path: Path) -> None:
+    """Two segments with shares of their own; the estimate equals the post-stratified mean, and its error is what draws of the log show."""
+    truth, values, errors = {("x", "a"): 0.6, ("x", "b"): 0.2, ("y", "a"): 0.1, ("y", "b"): 0.4}, [], []
+    for seed in range(60):
+        chance = np.random.default_rng(seed)
+        segment = chance.choice(["x", "y"], 800)
+        action = np.where(chance.random(800) < np.where(segment == "x", 0.7, 0.2), "a", "b")
+        reward = chance.binomial(1, [truth[pair] for pair in zip(segment, action, strict=True)]).astype(float)
+        log = Log.read({"reward": reward, "segment": segment, "action": action, "p_target": (action == "a") * 1.0}, {"chosen_by": ["segment"]})
+        report = run(log)
+        by_hand = sum((segment == s).mean() * reward[(segment == s) & (action == "a")].mean() for s in "xy")
+        assert report.estimates[1].value == pytest.approx(by_hand) and report.verdict in ("ok", "weak")
+        values.append(by_hand)
+        errors.append(report.estimates[1].std_error)
+    assert np.mean(errors) == pytest.approx(np.std(values), rel=0.25) and "agree on segment (2 cells)" in report.notes[0]
+    (tmp_path / "columns.yaml").write_text("chosen_by: [segment]\n")
+    again = Log.read({"reward": reward, "segment": segment, "action": action, "p_target": (action == "a") * 1.0}, tmp_path / "columns.yaml")
+    assert run(again).estimates == report.estimates
+
+
+def test_what_a_cell_never_shows_has_no_support() -> None:
+    """Segment y never saw a: half of what the target chooses cannot be judged."""
+    log = {"reward": [1.0, 0.0] * 100, "segment": ["x", "y"] * 100, "action": ["a", "b"] * 100, "p_target": [1.0, 0.0] * 100}
+    report = run(Log.read(log, {"chosen_by": ["segment"]}))
+    assert report.verdict == "refused" and any("50.0% of what the target chooses could never be in the log" in one for one in report.warnings)
+    with pytest.raises(ReplayError, match="200 of 200 rows stand in cells of fewer than 30 rows; name fewer"):
+        run(Log.read(log | {"each": list(range(200))}, {"chosen_by": ["each"]}))
+    with pytest.raises(ReplayError, match="chosen_by names 'segmant', which the log does not have; did you mean 'segment'"):
+        Log.read(log, {"chosen_by": ["segmant"]})
+
+
+def test_a_log_without_probabilities_says_what_it_can() -> None:
+    columns = {"reward": [1.0, 0.0, 1.0, 0.0], "action": ["a", "b", "a", "b"], "p_target": [1.0] * 4}
+    report = run(Log.read(columns))
+    assert (report.verdict, report.estimates, report.tail, report.logged.value) == ("refused", (), None, 0.5)
+    assert "does not say with what probability it chose" in report.warnings[0]
+    modelled = run(Log.read(columns | {"q_target": [0.25] * 4, "q_logged": [0.5] * 4}))
+    assert [(one.estimator, one.value, one.verdict) for one in modelled.estimates] == [("dm", 0.25, "weak")]
+    with pytest.raises(ReplayError, match="does not say with what probability"):
+        Log.read(columns).rows()
+
+
+def test_chunks_fold_to_what_the_whole_gives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    chance = np.random.default_rng(9)
+    columns = {name: chance.random(5_000) for name in ("reward", "p_target", "q_logged", "q_target", "unsupported")}
+    columns["p_log"] = chance.uniform(0.1, 1, 5_000)
+    parquet.write_table(pa.table(columns), tmp_path / "log.parquet", row_group_size=700)
+    parameters = {"clipped_ips": 5.0, "clipped_dr": 5.0, "switch_dr": 5.0, "dr_os": 5.0, "sg_ips": 0.1, "sg_dr": 0.1}
+    every = {name: parameters.get(name) for name in ESTIMATORS}
+    whole = run(Log.read(columns), estimators=every)
+    monkeypatch.setattr(sources, "ROWS_AT_ONCE", 900)
+    seen: list[tuple[int, int | None]] = []
+    chunked = run(Log.read(tmp_path / "log.parquet"), estimators=every, progress=lambda done, n: seen.append((done, n)))
+    assert seen[-1] == (5_000, 5_000) and len(seen) == 6
+    for one, other in zip(whole.estimates, chunked.estimates, strict=True):
+        assert (one.value, one.std_error, one.ess) == pytest.approx((other.value, other.std_error, other.ess), rel=1e-9)
+    monkeypatch.setattr(sums, "ATOMS_MAX", 50)  # many distinct importance weights share their first digits
+    coarse = run(Log.read(tmp_path / "log.parquet"), estimators=every)
+    for one, other in zip(whole.estimates, coarse.estimates, strict=True):
+        assert (one.value, one.std_error) == pytest.approx((other.value, other.std_error), rel=1e-6)
+    assert whole.tail is not None and coarse.tail is not None and coarse.tail.quantile_99 == pytest.approx(whole.tail.quantile_99, rel=1 / 4096)
+
+
+def test_a_store_is_a_log(tmp_path: Path) -> None:
+    with nba.Engine(nba.Catalog.from_dict({"actions": [{"id": "a"}, {"id": "b"}]}), store=tmp_path / "store") as engine:
+        decided = [engine.decide(f"subject {i}", limit=2) for i in range(5)]
+        with pytest.raises(ReplayError, match="cannot be read"):
+            Log.read(tmp_path / "store")
+    log = Log.read(tmp_path / "store")
+    assert log.first_offers().column("p_log").to_pylist() == [one.offers[0].selection_probability for one in decided] and log.n_read == 10
+    with pytest.raises(ReplayError, match="there is no store in"):
+        Log.read(tmp_path)
+
+
+def test_a_file_is_never_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "ROWS_AT_ONCE", 20_000)
+    parquet.write_table(pa.table({name: np.random.default_rng(1).random(600_000) for name in "abc"}), tmp_path / "log.parquet", row_group_size=20_000)
+    before, most = pa.total_allocated_bytes(), 0
+    for batch in sources.open_source(tmp_path / "log.parquet").read(["a", "b", "c"]):
+        most = max(most, pa.total_allocated_bytes() - before)
+    assert batch.num_rows == 20_000 and most < 600_000 * 24 / 4

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from nba_engine import cli
 from nba_engine.catalog.catalog import Catalog
 from nba_engine.errors import ReplayError
-from nba_engine.replay import Log, estimate, run
+from nba_engine.replay import Log, estimate, run, targets
 from nba_engine.replay.progressive import LoggedOffer, progressive
 
 _CATALOG = """\
@@ -74,7 +74,8 @@ def test_of_slates_the_first_rank_is_judged_and_the_rest_is_counted() -> None:
     assert report.estimates == run(Log.read(columns)).estimates and report.notes[0].startswith("2000 rows stood below rank 1")
 
 
-def test_a_catalog_is_asked_in_the_order_of_time() -> None:
+def test_a_catalog_is_asked_in_the_order_of_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(targets, "LEARNED_SHARE", 10_000)  # every row is asked for by itself
     columns, catalog = _asked(), Catalog.from_dict(
         {"facts": {"age": "int"}, "outcomes": {"accepted": {"reward": 1}, "declined": {"reward": 0}},
          "actions": [{"id": "club"}, {"id": "card", "eligibility": ["age >= 18"]}]}
@@ -129,3 +130,12 @@ def test_what_is_missing_is_wrong_use(tmp_path: Path) -> None:
     assert result.exit_code == 2 and "no column p_target" in result.stderr
     assert _nba(tmp_path / "nowhere.parquet").exit_code == 2
     assert "looks like it" in json.loads(_nba(_written(tmp_path / "b.parquet", {"reward": [1], "pscore": [0.5]}), "--json").stdout)["error"]
+
+
+def test_chunks_without_a_row_to_judge_are_passed_over() -> None:
+    p_log = np.full(600_000, 0.5)
+    p_log[:300_000] = 7.0
+    columns = {"reward": np.arange(600_000) % 2, "p_log": p_log, "p_target": np.full(600_000, 0.5)}
+    assert run(Log.read(columns)).estimates[0].n == 300_000
+    with pytest.raises(ReplayError, match="stood first in its slate"):
+        run(Log.read({name: column[-10:] for name, column in columns.items()} | {"rank": [2] * 10}))

@@ -14,7 +14,7 @@ from nba_engine.errors import CheckError
 from nba_engine.facts.encoding import Encoder
 from nba_engine.facts.vocabulary import Vocabulary
 from nba_engine.numerics.bitset import unpack
-from nba_engine.rules import check, evaluate, parse
+from nba_engine.rules import check, evaluate, index, parse, tables
 from nba_engine.rules.index import RuleIndex, RuleIndexBuilder
 from nba_engine.rules.truth import Evaluation
 from nba_engine.schema import BUILT_IN_FACTS, DOUBLE, Fact, Type, parse_type
@@ -73,6 +73,34 @@ def test_compiled_rules_equal_the_plain_evaluator(seed: int) -> None:
         expected = [evaluate(tree, row, nullable=True) is True for tree in trees]
         wrong = [(text, f, e) for text, f, e in zip(rules, found, expected, strict=True) if f != e]
         assert not wrong, (wrong[:2], row)
+
+
+@pytest.mark.parametrize(("layout", "seed"), [({"ENTRIES_PER_BLOCK": 1, "FEW_MARKS": 0, "COUNTED_MAX": 0}, 20), ({"FEW_MARKS": 10**6}, 21),
+                                             ({"NEAR_BYTES": 0, "ROWS_BYTES_MAX": 20_000}, 22), ({"NEAR_BYTES": 0, "COUNTED_MAX": 1}, 23)])
+def test_every_layout_of_the_tables_gives_the_same_answers(monkeypatch: pytest.MonkeyPatch, layout: dict[str, int], seed: int) -> None:
+    """Rows alone, entries alone, and blocks of many cells."""
+    for name, value in layout.items():
+        monkeypatch.setattr(tables, name, value)
+    test_compiled_rules_equal_the_plain_evaluator(seed)
+
+
+@pytest.mark.parametrize(("clauses_max", "seed"), [(1, 30), (2, 31), (64, 32)])
+def test_clauses_and_gates_say_the_same(monkeypatch: pytest.MonkeyPatch, clauses_max: int, seed: int) -> None:
+    monkeypatch.setattr(index, "CLAUSES_MAX", clauses_max)
+    test_compiled_rules_equal_the_plain_evaluator(seed)
+
+
+def test_many_constants_of_their_own() -> None:
+    """2,000 rules, no two with the same constant, on values beside each constant, signs and magnitudes of all sizes."""
+    rng = random.Random(6)
+    constants = [rng.choice((-1, 1)) * rng.randint(0, 10 ** rng.randint(1, 18)) for _ in range(1000)]
+    doubles = [rng.uniform(-1, 1) * 10.0 ** rng.randint(-300, 300) for _ in range(1000)]
+    rules = [f"a {rng.choice(('<', '<=', '>', '>=', '==', '!='))} {c}" for c in constants]
+    rules += [f"b {rng.choice(('<', '<=', '>', '>=', '==', '!='))} {c!r}" for c in doubles]
+    compiled, trees = Compiled(_facts(a="int", b="double"), rules), [parse(text) for text in rules]
+    for _ in range(60):
+        row = {"a": rng.choice(constants) + rng.randint(-1, 1), "b": np.nextafter(rng.choice(doubles), rng.choice((-np.inf, 0.0, np.inf))).item()}
+        assert compiled.run(row) == [evaluate(tree, row, nullable=True) is True for tree in trees]
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -179,4 +207,4 @@ def test_nested_conditionals_share_their_parts() -> None:
         rule = f"(a > {i} ? {rule} : b > {i})"
     compiled = Compiled(_facts(a="int", b="int"), [rule])
     assert compiled.run({"a": 100, "b": 1}) == [True]
-    assert len(compiled.index.demands) < 200
+    assert compiled.index.n_gates < 200

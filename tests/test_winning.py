@@ -104,7 +104,8 @@ def test_permuting_candidates_permutes_p(batch, random):
     order = list(range(len(batch)))
     random.shuffle(order)
     mean, deviation = np.array(batch, float).T.copy()
-    assert win_probability(mean[order], deviation[order]) == pytest.approx(win_probability(mean, deviation)[order], abs=1e-5)  # sums in float32, in another order
+    # Sums of float32, in another order.
+    assert win_probability(mean[order], deviation[order]) == pytest.approx(win_probability(mean, deviation)[order], abs=1e-5)
 
 
 @settings(max_examples=100, deadline=None)

@@ -12,9 +12,9 @@ import sys
 import time
 
 import numpy as np
-from scipy.stats import rankdata
 
 from benchmarks.learning import play, sets, world
+from benchmarks.learning.through_engine import auc
 from nba_engine.facts.features import Features
 
 SEEDS = (1, 2, 3)
@@ -60,14 +60,7 @@ def calls() -> tuple[float, float]:
         propensity[i] = learner.predict(i)[0][0]
         learner.learn(i, 0, float(label))
     half = len(data.labels) // 2
-    return auc(propensity, data.labels), auc(propensity[half:], data.labels[half:])
-
-
-def auc(propensity: np.ndarray, positive: np.ndarray) -> float:
-    """Share of (positive, negative) pairs in the right order; ties count half."""
-    ranks = rankdata(propensity)
-    n_positive = int(positive.sum())
-    return float((ranks[positive == 1].sum() - n_positive * (n_positive + 1) / 2) / (n_positive * (len(positive) - n_positive)))
+    return auc(propensity, data.labels)[0], auc(propensity[half:], data.labels[half:])[0]
 
 
 def main(names: list[str]) -> None:

@@ -1,25 +1,38 @@
-"""`python -m benchmarks.learning.through_engine [mushroom | statlog | bank | calls]`: the same sets through `Engine.decide` and `record`.
+"""`python -m benchmarks.learning.through_engine [mushroom | statlog | bank | world | calls]`: how good it is, through `Engine.decide` and `record`.
 
-The number: the share of wrong actions over one pass, default settings but `uniform_share: 0`, raw columns as facts, actions of value 1, mean of
-3 row orders; `calls`: AUC of `offer.propensity` read before `record`, bank's calls in call order, one action. Where it loses: see sets.py.
+The numbers: share of wrong actions over one pass, mean of 3 row orders; `world`: share of the possible uplift captured over 20,000 interactions,
+mean of 3 worlds; `calls`: AUC of `offer.propensity` read before `record`, bank's calls in call order, one action, the interval by DeLong. Default
+settings but `uniform_share: 0`, raw columns as facts, actions of value 1. All sets without a name: benchmarks/results/learning.md is written.
+Where it loses: see sets.py and world.py; three orders tell differences of about a tenth of a cost, not less.
 """
 
 from __future__ import annotations
 
 import sys
 import time
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+from scipy.stats import rankdata
 
 import nba_engine as nba
-from benchmarks.learning import sets
-from benchmarks.learning.run import BARS, SEEDS, auc
+from benchmarks.learning import sets, world
+
+SEEDS = (1, 2, 3)
+RESULTS = Path(__file__).resolve().parents[1] / "results" / "learning.md"
+NAMES = {"mushroom": "mushroom, cost", "statlog": "statlog shuttle (train), cost", "bank": "bank_additional without `duration`, cost",
+         "world": "small-data world, uplift captured", "calls": "bank_additional in call order, AUC whole / second half"}
+PEERS = {"mushroom": ".0057", "statlog": ".0420", "bank": ".1017", "world": ".61", "calls": ".792 / .813"}
+BARS = {"mushroom": ".0062", "statlog": ".0070", "bank": ".1012", "world": ".57", "calls": ".797 / .817"}
+AIMS = {"mushroom": ".0040", "statlog": ".0045", "bank": ".1004", "world": ".63", "calls": ".805 / .825"}
+"""Peers: the best of Vowpal Wabbit, MABWiser and river, as measured before this project began."""
 
 
-def engine_for(data: sets.ClassificationSet, actions: list[str], seed: int) -> nba.Engine:
-    """An engine whose actions are `actions`, each worth 1, in one group."""
-    catalog = {
-        "facts": {name: type_.kind for name, type_ in data.types.items()},
+def engine_for(types: dict[str, str], actions: list[str], seed: int) -> nba.Engine:
+    """An engine whose actions are `actions`, each worth 1, in one group; `types`: fact name -> CEL type."""
+    catalog: dict[str, Any] = {
+        "facts": types,
         "issues": {"all": {"groups": {"one": {}}}},
         "actions": [{"id": action, "issue": "all", "group": "one", "value": 1} for action in actions],
         "exploration": {"uniform_share": 0},
@@ -27,41 +40,86 @@ def engine_for(data: sets.ClassificationSet, actions: list[str], seed: int) -> n
     return nba.Engine(nba.Catalog.from_dict(catalog), seed=seed, explained_decisions_max=10)
 
 
-def cost(name: str) -> float:
-    """Mean share of wrong actions over three row orders."""
+def costs(name: str) -> list[float]:
+    """Share of wrong actions in each of three row orders."""
     data = sets.read(name)
     names = [f"label {action}" for action in data.actions]
-    costs = []
+    found = []
     for seed in SEEDS:
-        engine, n_wrong = engine_for(data, names, seed), 0
+        engine, n_wrong = engine_for(_types(data), names, seed), 0
         for i in np.random.default_rng(seed).permutation(len(data.labels)).tolist():
             decision = engine.decide(f"row {i}", facts=data.row(i))
             right = decision.offers[0].action == names[data.labels[i]]
             n_wrong += not right
             engine.record(decision.id, "accepted" if right else "declined")
-        costs.append(n_wrong / len(data.labels))
-    return float(np.mean(costs))
+        found.append(n_wrong / len(data.labels))
+    return found
 
 
-def calls() -> tuple[float, float]:
-    """AUC of the propensity before each outcome: whole run, second half."""
+def captured() -> list[float]:
+    """Share of the possible uplift captured in each of three worlds."""
+    found, facts = [], [f"x{k}" for k in range(world.N_FACTS)]
+    for seed in SEEDS:
+        w, engine = world.make(seed), engine_for(dict.fromkeys(facts, "double"), [str(a) for a in range(world.N_ACTIONS)], seed)
+        chosen = np.zeros(len(w.noise), dtype=np.int64)
+        for i, row in enumerate(w.facts.tolist()):
+            decision = engine.decide(f"customer {i}", facts=dict(zip(facts, row, strict=True)))
+            chosen[i] = int(decision.offers[0].action)
+            engine.record(decision.id, "accepted" if w.noise[i] < w.p_answer[i, chosen[i]] else "declined")
+        found.append(float(w.captured(chosen)))
+    return found
+
+
+def calls() -> tuple[np.ndarray, np.ndarray]:
+    """Propensity before each outcome, and the outcome, of all calls in call order."""
     data = sets.read("bank")
-    engine, propensity = engine_for(data, ["call"], 0), np.zeros(len(data.labels))
+    engine, propensity = engine_for(_types(data), ["call"], 0), np.zeros(len(data.labels))
     for i, label in enumerate(data.labels):
         decision = engine.decide(f"row {i}", facts=data.row(i))
         propensity[i] = decision.offers[0].propensity
         engine.record(decision.id, "accepted" if label else "declined")
-    half = len(data.labels) // 2
-    return auc(propensity, data.labels), auc(propensity[half:], data.labels[half:])
+    return propensity, data.labels
+
+
+def _types(data: sets.ClassificationSet) -> dict[str, str]:
+    return {name: type_.kind for name, type_ in data.types.items()}
+
+
+def auc(propensity: np.ndarray, positive: np.ndarray) -> tuple[float, float]:
+    """Share of (positive, negative) pairs in the right order, ties half, and its standard deviation.
+
+    Source: DeLong, DeLong, Clarke-Pearson 1988; each outcome's share of right pairs, from its ranks among all and among its own kind.
+    """
+    ranks, up = rankdata(propensity), positive == 1
+    n, m = int(up.sum()), int((~up).sum())
+    above = (ranks[up] - rankdata(propensity[up])) / m
+    below = 1.0 - (ranks[~up] - rankdata(propensity[~up])) / n
+    return float(above.mean()), float(np.sqrt(above.var(ddof=1) / n + below.var(ddof=1) / m))
+
+
+def figure(name: str) -> tuple[str, str]:
+    """What is measured of one set, and what it is the mean of."""
+    if name == "calls":
+        propensity, positive = calls()
+        half = len(positive) // 2
+        (whole, error), (second, second_error) = auc(propensity, positive), auc(propensity[half:], positive[half:])
+        return f"{whole:.4f} / {second:.4f}", f"+/- {1.96 * error:.4f} / {1.96 * second_error:.4f}"
+    found = captured() if name == "world" else costs(name)
+    digits = 3 if name == "world" else 4
+    return f"{np.mean(found):.{digits}f}", " ".join(f"{x:.{digits}f}" for x in found)
 
 
 def main(names: list[str]) -> None:
-    for name in names:
+    rows = ["| set | measured | by row order or world, or 95 % | best peer | bar | aim |", "|---|---|---|---|---|---|"]
+    for name in names or NAMES:
         start = time.perf_counter()
-        figures = "AUC {:.4f}, second half {:.4f}".format(*calls()) if name == "calls" else f"cost {cost(name):.4f}"
-        sys.stdout.write(f"{name} through the engine: {figures}; bar {BARS[name]:.4f}; {time.perf_counter() - start:.0f} s\n")
+        measured, parts = figure(name)
+        rows.append(f"| {NAMES[name]} | {measured} | {parts} | {PEERS[name]} | {BARS[name]} | {AIMS[name]} |")
+        sys.stdout.write(f"{rows[-1]} {time.perf_counter() - start:.0f} s\n")
         sys.stdout.flush()
+    if not names:
+        RESULTS.write_text("\n".join(["# How good", "", "Written by `python -m benchmarks.learning.through_engine`.", "", *rows, ""]), "utf-8")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:] or ["mushroom", "statlog", "bank", "calls"])
+    main(sys.argv[1:])

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         StoreError,
         UnknownDecisionError,
     )
+    from nba_engine.health.report import Health
     from nba_engine.records import Decision, Explanation, Offer, Receipt
     from nba_engine.rules.evaluating import evaluate_expression as evaluate
     from nba_engine.rules.values import UInt
@@ -36,6 +37,7 @@ _HOMES = {
     "Engine": "engine",
     "Explanation": "records",
     "FactsError": "errors",
+    "Health": "health.report",
     "NbaError": "errors",
     "Offer": "records",
     "OutcomeError": "errors",
@@ -59,6 +61,7 @@ __all__ = [
     "Engine",
     "Explanation",
     "FactsError",
+    "Health",
     "NbaError",
     "Offer",
     "OutcomeError",

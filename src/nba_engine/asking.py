@@ -6,6 +6,7 @@ from datetime import datetime, timedelta, timezone
 
 from nba_engine.errors import RequestError
 from nba_engine.ports import Clock
+from nba_engine.records import Decision
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _MICROSECOND = timedelta(microseconds=1)
@@ -33,3 +34,11 @@ def moment_us(at: datetime | int | None, clock: Clock) -> int:
     if not _FIRST_US <= at <= _LAST_US:
         raise RequestError(f"at={at} is not in the years 1 to 9999; give an aware datetime or epoch microseconds", "at")
     return at
+
+
+def same_request(decision: Decision, subject: str, channel: str | None) -> Decision:
+    """The decision that answered a request before; RequestError where this one asks for somebody or something else."""
+    if (decision.subject, decision.channel) == (subject, channel):
+        return decision
+    raise RequestError(f"request_id {decision.request_id!r} was used for subject {decision.subject!r} on channel {decision.channel!r}; "
+                       "give every request an id of its own", "request_id")

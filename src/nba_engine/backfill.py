@@ -102,24 +102,28 @@ def apply(past: Past, state: State) -> int:
     ranks = rows.column("rank").to_numpy()
     for start in range(0, len(taught), _LEARNED_AT_ONCE):
         part = taught[start : start + _LEARNED_AT_ONCE]
-        _teach(rows.take(part), ranks[part], candidate[part].astype(np.int32), rewards[part], state)
+        teach(rows.take(part), ranks[part], candidate[part].astype(np.int32), rewards[part], state)
     return len(taught)
 
 
-def _teach(rows: pa.Table, ranks: Ints, candidates: npt.NDArray[np.int32], rewards: npt.NDArray[np.float64], state: State) -> None:
+def teach(rows: pa.Table, ranks: Ints, candidates: npt.NDArray[np.int32], rewards: npt.NDArray[np.float64], state: State) -> None:
     """Let the beliefs learn these rows, one after the other."""
     from nba_engine.facts.tables import learn_texts
 
     learn_texts(state.plan.encoder, rows)
-    state.beliefs.update_rows(_encoded(rows, state), ranks, candidates, rewards)
+    found = encoded(rows, state.plan)
+    state.beliefs.update_rows(found, ranks, candidates, rewards)
+    if state.challenger is not None:
+        state.challenger.beliefs.update_rows(found, ranks, candidates, rewards)
 
 
-def _encoded(rows: pa.Table, state: State) -> Any:
+def encoded(rows: pa.Table, plan: Plan) -> Any:
+    """The facts of these rows as `plan` encodes them."""
     from nba_engine.facts.tables import encode_table
 
-    definition = state.plan.catalog.definition
+    definition = plan.catalog.definition
     places = _by_text(rows.column("channel"), lambda name: (name, None if name not in definition.channels else definition.channels[name].direction))
-    return encode_table(state.plan.encoder, rows.drop_columns([*_TEXTS, "at", "rank"]), rows.column("at").to_numpy(), places.of, places.index)
+    return encode_table(plan.encoder, rows.drop_columns([*_TEXTS, "at", "rank"]), rows.column("at").to_numpy(), places.of, places.index)
 
 
 def _remember_contacts(past: Past, state: State, kept: Ints, presented_only: npt.NDArray[np.bool_], kinds: _ByText) -> None:

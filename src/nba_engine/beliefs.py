@@ -5,8 +5,11 @@ One thread at a time (the engine's lock), but for frozen scorers. Nothing here k
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+from zlib import crc32
 
 import numpy as np
 import numpy.typing as npt
@@ -14,13 +17,33 @@ import numpy.typing as npt
 from nba_engine.catalog.plan import Plan
 from nba_engine.facts.encoding import Row
 from nba_engine.facts.features import RANK_MAX, Features
-from nba_engine.models import beta_bernoulli, probit
-from nba_engine.models.contract import Model, Receipt, positions
+from nba_engine.facts.watching import PAIRS_MAX, STOCK_EVERY, Watch
+from nba_engine.models.contract import Model, Receipt, carried, positions
+from nba_engine.models.interval import interval
+from nba_engine.models.kinds import KINDS, Ground
+from nba_engine.models.several import Part, Several
+
+if TYPE_CHECKING:
+    from nba_engine.catalog.definition import Model as Section
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int32]
 Offsets = npt.NDArray[np.int64]
 Entity = tuple[str, str]
+
+_ACTION = 3
+"""The level of actions on a path."""
+_CROSSED_KINDS = {"probit"}
+"""Models that add up what features say: where none of them is used, no cross is looked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cross:
+    """Two facts that are taken together: declared in the catalog or found; `evidence` is the last log Bayes factor for their effect on each other."""
+
+    facts: tuple[str, str]
+    declared: bool
+    evidence: float
 
 
 class Rows(Protocol):
@@ -52,6 +75,12 @@ class Scorer:
         self._features.fill(rows.values, rows.states, rows.item_codes, rows.item_offsets, self.index, self.value, self.n_active)
         self._model.score(self._scratch, self.index, self.value, self.n_active, offsets, candidates, propensity_out, deviation_out)
 
+    def scored(self, candidate: int) -> tuple[float, float]:
+        """Propensity and deviation of one candidate under the features that stand in the first row."""
+        mean, deviation = np.empty(1), np.empty(1)
+        self._model.score(self._scratch, self.index, self.value, self.n_active, np.array([0, 1]), np.array([candidate], np.int32), mean, deviation)
+        return float(mean[0]), float(deviation[0])
+
     def at_ranks(self, offsets: Offsets, candidates: Ints, longest: int) -> Floats:
         """For the rows scored last: propensities float64[m], the first candidate of each row presented at rank 1, the next at rank 2 ..."""
         if longest > len(self._rank_features):  # ranks from RANK_MAX on share one feature
@@ -62,16 +91,43 @@ class Scorer:
 
 
 class Beliefs:
-    """The learned state over the features and candidates of `plan`; `entities` are all that have beliefs, also of actions that left."""
+    """The learned state over the features and candidates of `plan`; `entities` are all that have beliefs, also of actions that left.
+
+    `model` is the catalog's own where that names one for all, else several as one (models/several.py); `kind` says which.
+    """
 
     def __init__(self, plan: Plan, entities: Sequence[Entity]) -> None:
-        self.features = Features(plan.encoder.columns)
+        self.features = Features(plan.encoder.columns, crosses=plan.catalog.definition.crosses)
         self.entities = tuple(entities)
-        self.kind = plan.catalog.definition.model.kind
-        make = probit.Probit if self.kind == "probit" else beta_bernoulli.BetaBernoulli
-        self.model: Model = make(self.features.n_features, plan.paths, max(len(entities), 1))
+        self.plan = plan
         self._vocabulary = plan.encoder.vocabulary
+        self._parts: dict[str, Part] = {}
+        self.model = self._made()
+        self.kind = next(iter(self._parts)) if len(self._parts) == 1 else "several"
+        crossed = any(name.partition(" ")[0] in _CROSSED_KINDS for name in self._parts)
+        self._watch = Watch(self.features, PAIRS_MAX if crossed else 0)
+        self._n_numbered = self.features.n_features
         self.scorer = Scorer(self.features, self.model, 1)
+
+    def _made(self) -> Model:
+        """A model per section that candidates name, as one; `_parts` are the models by name."""
+        plan = self.plan
+        self._parts.clear()
+        sections: dict[str, tuple[Section, list[int]]] = {}
+        for candidate, section in enumerate(_sections(plan)):
+            sections.setdefault(_name_of(section), (section, []))[1].append(candidate)
+        used = np.unique(plan.paths[plan.paths >= 0])
+        left = np.setdiff1d(np.arange(len(self.entities)), used)
+        for name, (section, candidates) in sections.items():
+            paths = plan.paths[candidates]
+            own = np.arange(len(self.entities)) if len(sections) == 1 else np.union1d(paths[paths >= 0], left)
+            place = np.full(len(self.entities) + 1, -1, np.int32)  # one more, so that place[-1] says that there is none
+            place[own] = np.arange(len(own))
+            ground = Ground(self.features.names, place[paths], [self.entities[e] for e in own.tolist()] or [("global", "")])
+            model = KINDS[section.kind](ground, section.options)
+            self._parts[name] = Part(crc32(name.encode()) >> 1, model, np.array(candidates, np.int32), own.astype(np.int32))
+        parts = list(self._parts.values())
+        return parts[0].model if len(parts) == 1 else Several(parts, plan.n_candidates, len(self.entities))
 
     @property
     def version(self) -> int:
@@ -82,7 +138,7 @@ class Beliefs:
     def nbytes(self) -> int:
         """Bytes of the model's tables and of what scoring one row needs."""
         scorer = self.scorer
-        return self.model.nbytes + scorer.index.nbytes + scorer.value.nbytes + 8 * len(self.entities) * 3
+        return self.model.nbytes + self._watch.nbytes + scorer.index.nbytes + scorer.value.nbytes + 8 * len(self.entities) * 3
 
     def frozen(self) -> Callable[[int], Scorer]:
         """Makes scorers, for so many rows, that score as these beliefs do now, whatever is learned meanwhile."""
@@ -94,16 +150,61 @@ class Beliefs:
         self.features.observe(row.values[0], row.states[0])
         s = self.scorer
         self.features.fill(row.values, row.states, row.item_codes, row.item_offsets, s.index, s.value, s.n_active)
-        n_active = self.features.add_rank(rank, s.index[0], s.value[0], int(s.n_active[0]))
-        return self.model.update(s.index[0], s.value[0], n_active, candidate, reward)
+        s.n_active[0] = self.features.add_rank(rank, s.index[0], s.value[0], int(s.n_active[0]))
+        receipt = self.model.update(s.index[0], s.value[0], int(s.n_active[0]), candidate, reward)
+        self._feed(s.index, s.value, s.n_active, candidate, np.array([reward]), np.array([self.model.expected]))
+        return receipt
 
     def update_rows(self, rows: Rows, ranks: Offsets, candidates: Ints, rewards: Floats) -> None:
         """Learn n outcomes one after the other, as `update` would, for good; ranks int64[n], candidates int32[n], rewards float64[n]."""
-        n = len(ranks)
-        index, value = np.zeros((n, self.features.active_max), np.int32), np.zeros((n, self.features.active_max))
-        n_active = np.zeros(n, np.int64)
-        self.features.fill_observed(rows.values, rows.states, rows.item_codes, rows.item_offsets, ranks, index, value, n_active)
-        self.model.update_rows(index, value, n_active, candidates, rewards)
+        n, start = len(ranks), 0
+        while start < n:
+            part = slice(start, min(n, start + self._watch.due))
+            shape = part.stop - start, self.features.active_max
+            index, value, n_active, expected = np.zeros(shape, np.int32), np.zeros(shape), np.zeros(shape[0], np.int64), np.zeros(shape[0])
+            self.features.fill_observed(rows.values[part], rows.states[part], rows.item_codes, rows.item_offsets[part], ranks[part], index, value,
+                                        n_active)
+            self.model.update_rows(index, value, n_active, candidates[part], rewards[part], None, expected)
+            self._feed(index, value, n_active, candidates[part], rewards[part], expected)
+            start = part.stop
+
+    def crosses(self) -> list[Cross]:
+        """The pairs of facts taken together, in the order of their features, each with its evidence when it was judged last."""
+        evidence = {frozenset(pair): found for pair, found in self._watch.evidence().items()}
+        declared = len(self.plan.catalog.definition.crosses)
+        return [Cross(pair, i < declared, evidence.get(frozenset(pair), -np.inf)) for i, pair in enumerate(self.features.crosses)]
+
+    def _feed(self, index: Ints, value: Floats, n_active: Offsets, candidates: int | Ints, rewards: Floats, expected: Floats) -> None:
+        """Let the watch count what was learned, and take stock where that is due: a cross more, entities that inherit what others learned."""
+        buckets = np.atleast_1d(self.plan.paths[candidates, _ACTION]).astype(np.int64)
+        self._watch.feed(index, value, n_active, buckets, rewards, expected)
+        if self._watch.due < STOCK_EVERY:
+            return
+        pair = self._watch.judge({frozenset(pair) for pair in self.features.crosses})
+        if pair is not None:
+            self._cross([pair])
+        if self._watch.n_seen & (self._watch.n_seen - 1) == 0:
+            self.model.inherit()
+
+    def _cross(self, pairs: Sequence[tuple[str, str]]) -> None:
+        """Go on with the features of these crosses behind those there are; nothing else is renumbered."""
+        names, before, version = self._feature_names(), {name: part.model.state() for name, part in self._parts.items()}, self.version
+        for pair in pairs:
+            self.features = self.features.crossed(*pair)
+        self.model = self._made()
+        for name, part in self._parts.items():
+            own = [self.entities[e] for e in part.entities.tolist()]
+            part.model.load(carried(before[name], part.model.axes, names, own, self._feature_names(), own))
+        self.model.version = version + 1
+        self.scorer = Scorer(self.features, self.model, 1)
+
+    def interval(self, row: Row, rank: int, candidate: int, level: float) -> tuple[float, float]:
+        """Lowest and highest propensity believed at `level` of a candidate presented at `rank` in the situation of `row`."""
+        s = self.scorer
+        self.features.fill(row.values, row.states, row.item_codes, row.item_offsets, s.index, s.value, s.n_active)
+        s.n_active[0] = self.features.add_rank(rank, s.index[0], s.value[0], int(s.n_active[0]))
+        mean, deviation = s.scored(candidate)
+        return interval(mean, deviation, level, self.model.spread(s.index[0], s.value[0], int(s.n_active[0]), candidate))
 
     def take_back(self, receipt: Receipt) -> None:
         """Remove exactly what the update added to the model; the scaling of facts keeps what it has seen."""
@@ -112,12 +213,13 @@ class Beliefs:
     def state(self) -> dict[str, Any]:
         """Plain data: arrays by name, feature and entity names; the same beliefs give the same bytes."""
         return {
-            "kind": self.kind,
             "features": [list(name) for name in self._feature_names()],
             "numbers": self.features.number_names,
             "entities": [list(entity) for entity in self.entities],
             "scaling": self.features.state()["scaling"],
-            "model": self.model.state(),
+            "models": {name: {"entities": part.entities, "state": part.model.state()} for name, part in self._parts.items()},
+            "watch": self._watch.state(),
+            "version": self.version,
         }
 
     def take_over(self, before: Beliefs) -> None:
@@ -125,18 +227,26 @@ class Beliefs:
         alike = self.kind == before.kind and self.features.names == before.features.names and self.entities == before.entities
         if alike and self.model.take_over(before.model):
             self.features.load(before.features.state())
+            self._watch = before._watch
         else:
             self.load(before.state())
+        self.model.inherit()
 
     def load(self, state: Mapping[str, Any]) -> None:
-        """Take over the `state()` of any earlier plan: what both know by name moves, the rest starts from its prior."""
-        if state["kind"] == self.kind:
-            names, entities = [tuple(n) for n in state["features"]], [tuple(e) for e in state["entities"]]
-            if self.kind == "probit":
-                moved = probit.carried(state["model"], names, entities, self._feature_names(), list(self.entities))
-            else:
-                moved = beta_bernoulli.carried(state["model"], entities, list(self.entities))
-            self.model.load({**moved, "version": state["model"]["version"]})
+        """Take over the `state()` of any earlier plan: what both know by name moves, model by model, the rest starts from its prior."""
+        self._watch.load(state["watch"])
+        known = {frozenset(pair) for pair in self.features.crosses}
+        missing = [pair for pair in self._watch.found if frozenset(pair) not in known]
+        if missing:
+            self._cross(missing)
+        self.model.version = 0
+        names, entities = [tuple(n) for n in state["features"]], [tuple(e) for e in state["entities"]]
+        for name, found in state["models"].items():
+            part = self._parts.get(name)
+            if part is not None:
+                old, new = [entities[e] for e in found["entities"].tolist()], [self.entities[e] for e in part.entities.tolist()]
+                part.model.load(carried(found["state"], part.model.axes, names, old, self._feature_names(), new))
+        self.model.version = max(self.model.version, state["version"])
         scaling = self.features.state()["scaling"]
         place = positions(state["numbers"], self.features.number_names)
         scaling[place[place >= 0]] = state["scaling"][place >= 0]
@@ -148,5 +258,26 @@ class Beliefs:
             return receipt
         return receipt.moved(positions(before._feature_names(), self._feature_names()), np.arange(len(before.entities), dtype=np.int32))
 
+    @property
+    def numbered(self) -> list[tuple[str, str]]:
+        """The features whose numbers the catalog gives; those of crosses that were found stand behind them, in the order in which they were found."""
+        return self.features.names[: self._n_numbered]
+
     def _feature_names(self) -> list[tuple[str, str]]:
         return self.features.names_of(self._vocabulary.state())
+
+
+def _sections(plan: Plan) -> list[Section]:
+    """What the catalog says of each candidate's model."""
+    definition = plan.catalog.definition
+    of_action = [definition.model_of(action) for action in definition.actions]
+    null_action = int(plan.action[plan.null_candidate]) if plan.null_candidate >= 0 else -1
+    if null_action >= 0:  # it has no model: whichever there is will do
+        of_action[null_action] = of_action[null_action - 1 if null_action else min(1, len(of_action) - 1)]
+    return [of_action[action] for action in plan.action.tolist()] or [definition.model]
+
+
+def _name_of(section: Section) -> str:
+    """The same for sections whose models can go on with each other's beliefs."""
+    options = section.options
+    return f"{section.kind} {json.dumps(options, sort_keys=True)}" if options else section.kind

@@ -131,10 +131,34 @@ def export(
 
 
 @app.command()
+def health(
+    store: Annotated[Path, typer.Argument(metavar="DIR", help="A store that no engine has open.", show_default=False)],
+    as_json: AsJson = False,
+) -> None:
+    """Say how a store's models do: answers beside predictions, alarms, groups of sensitive facts, the challenger."""
+    from nba_engine import exporting, progress
+
+    with _refusals(as_json):
+        from nba_engine.engine import Engine
+
+        catalog = exporting.latest_catalog(store)
+        with progress.compiling(), Engine(catalog, store=store, sync="os") as engine:
+            found = engine.health()
+    if as_json:
+        _print_json(found.to_dict())
+    else:
+        typer.echo(str(found))
+
+
+@app.command()
 def replay(
-    log: Annotated[Path, typer.Argument(metavar="LOG", help="Logged decisions: .parquet, .csv, .arrow or .feather.", show_default=False)],
+    log: Annotated[Path, typer.Argument(metavar="LOG", help="Logged decisions: .parquet, .csv, .arrow, .feather or a store.", show_default=False)],
     target: Annotated[Path | None, typer.Option(metavar="CATALOG", help="What to judge; without it the log carries p_target.")] = None,
     columns: Annotated[Path | None, typer.Option(help="Your names of the columns by ours, a mapping: .yaml, .yml or .json.")] = None,
+    adaptive: Annotated[bool | None, typer.Option("--adaptive/--fixed", help="Whether the log's writer learned; that of a store says.")] = None,
+    reward_model: Annotated[str | None, typer.Option(help="Brings dr: progressive or cross_fitted; needs --facts without a catalog.")] = None,
+    facts: Annotated[str | None, typer.Option(help="Columns that the reward model may read, with commas: known before the decision.")] = None,
+    page: Annotated[Path | None, typer.Option("--report", metavar="HTML", help="Also write a page; needs the extra `report`.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Say what a target would have earned on logged decisions, and whether the log can say so at all; 1 where it cannot."""
@@ -147,7 +171,11 @@ def replay(
         from nba_engine.replay.logs import Log
 
         loaded = None if target is None else Catalog.load(target)
-        report = run(Log.read(log, columns), loaded, track=lambda offers, n: progress.tracked("asking for and learning every logged row", offers, n))
+        with progress.rows("reading" if target is None else "deciding again") as advance:
+            known = None if facts is None else [name for name in facts.split(",") if name]
+            report = run(Log.read(log, columns), loaded, reward_model=reward_model, facts=known, adaptive=adaptive, progress=advance)
+        if page is not None:
+            report.to_html(page)
     if as_json:
         _print_json(as_mapping(report))
     else:

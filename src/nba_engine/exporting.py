@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
@@ -83,33 +84,54 @@ def export(folder: str | Path, path: str | Path, progress: Callable[[int, int], 
     -----
     **Cost**: some 10,000 decisions a second; memory for ROWS_PER_GROUP rows.
     """
-    if not (Path(folder) / "journal.sqlite").is_file():
-        raise StoreError(f"there is no store in {folder}; name the folder that an engine was given as store=")
-    store = Store(folder, "os")
-    try:
-        state, facts = _state(store, folder)
-        table = _Table(state, facts)
+    with _opened(folder) as (store, table):
         partial = Path(path).with_name(Path(path).name + ".partial")
         try:
             with pq.ParquetWriter(partial, table.schema, compression="zstd") as writer:
-                for entry in store.read(kinds=(entries.DECISION,)):
-                    table.add(entry, store.entries_of(entry.key))
-                    if len(table.rows) >= ROWS_PER_GROUP:
-                        writer.write_batch(table.taken())
-                        if progress is not None:
-                            progress(entry.sequence, store.last_sequence)
-                if table.rows:
-                    writer.write_batch(table.taken())
+                for batch in _batches(store, table, progress):
+                    writer.write_batch(batch)
             partial.replace(path)
-            if progress is not None:
-                progress(store.last_sequence, store.last_sequence)
         except OSError as error:
             raise RequestError(f"{path} cannot be written ({error.strerror or error}); choose a file in a folder that can be", "path") from error
         finally:
             partial.unlink(missing_ok=True)
+    return Exported(table.n_decisions, table.n_offers, table.n_answered, table.n_unfit_facts)
+
+
+def read_store(folder: str | Path) -> pa.Table:
+    """What `export` writes, as a table in memory; the same errors."""
+    with _opened(folder) as (store, table):
+        return pa.Table.from_batches(_batches(store, table, None), table.schema)
+
+
+def latest_catalog(folder: str | Path) -> Catalog:
+    """The catalog under which a store was used last. StoreError as for `export`."""
+    with _opened(folder) as (_, table):
+        return table.catalog
+
+
+@contextmanager
+def _opened(folder: str | Path) -> Iterator[tuple[Store, _Table]]:
+    if not (Path(folder) / "journal.sqlite").is_file():
+        raise StoreError(f"there is no store in {folder}; name the folder that an engine was given as store=")
+    store = Store(folder, "os")
+    try:
+        yield store, _Table(*_state(store, folder))
     finally:
         store.close()
-    return Exported(table.n_decisions, table.n_offers, table.n_answered, table.n_unfit_facts)
+
+
+def _batches(store: Store, table: _Table, progress: Callable[[int, int], None] | None) -> Iterator[pa.RecordBatch]:
+    for entry in store.read(kinds=(entries.DECISION,)):
+        table.add(entry, store.entries_of(entry.key))
+        if len(table.rows) >= ROWS_PER_GROUP:
+            yield table.taken()
+            if progress is not None:
+                progress(entry.sequence, store.last_sequence)
+    if table.rows:
+        yield table.taken()
+    if progress is not None:
+        progress(store.last_sequence, store.last_sequence)
 
 
 class _Fact(NamedTuple):
@@ -135,6 +157,7 @@ class _Table:
         self.n_decisions = self.n_offers = self.n_answered = self.n_unfit_facts = 0
         self._facts = [_Fact(f"fact.{name}" if name in taken else name, name, type_) for name, type_ in facts.items()]
         self._state = state
+        self.catalog = state.plan.catalog
         self.schema = pa.schema([*_COLUMNS, *((fact.column, _arrow_type(fact.type)) for fact in self._facts)])
 
     def add(self, entry: Entry, related: Sequence[Entry]) -> None:

@@ -15,13 +15,15 @@ from typing import TYPE_CHECKING, Any
 from nba_engine.beliefs import Beliefs
 from nba_engine.catalog.durations import FOREVER_US
 from nba_engine.catalog.plan import Plan
+from nba_engine.challenger import Challenger
 from nba_engine.contact.history import Contacts
 from nba_engine.decision import Workspace
 from nba_engine.errors import FactsError, OutcomeError
 from nba_engine.facts.encoding import Row
 from nba_engine.facts.vocabulary import Vocabulary
-from nba_engine.ledger import Kept, Ledger, OfferState
-from nba_engine.models.contract import Receipt as ModelReceipt
+from nba_engine.health.watch import Watch
+from nba_engine.ledger import Kept, Ledger
+from nba_engine.lessons import Lesson
 from nba_engine.numerics.random import key_of
 from nba_engine.records import Outcome, Receipt
 
@@ -37,7 +39,7 @@ Silence = tuple[Kept, int, Outcome]
 
 @dataclass(slots=True)
 class State:
-    """Everything that changes: what is believed, whom we have contacted, which decisions are at hand, what is due."""
+    """Everything that changes: what is believed, whom we have contacted, which decisions are at hand, what is due, how the models do."""
 
     plan: Plan
     beliefs: Beliefs
@@ -46,6 +48,8 @@ class State:
     vocabulary: Vocabulary
     entities: dict[tuple[str, str], int]
     work: Workspace
+    watch: Watch
+    challenger: Challenger | None = None
     due: list[tuple[int, int, int, Kept]] = field(default_factory=list)
     n_scheduled: int = 0
 
@@ -54,6 +58,8 @@ def place(state: State, kept: Kept) -> None:
     """Take a new decision in. On channels where being returned is being presented, its offers are presented now."""
     state.ledger.keep(kept)
     state.ledger.count(kept.decision)
+    if state.watch.groups:
+        state.watch.groups.decided(kept)
     if state.plan.on_return:
         for position, offer in enumerate(kept.decision.offers):
             if offer.channel in state.plan.on_return:
@@ -147,7 +153,7 @@ def schedule(state: State, kept: Kept, position: int) -> None:
         heapq.heappush(state.due, (deadline, state.n_scheduled, position, kept))
 
 
-def restore(state: State, kept: Kept, later: Iterable[tuple[Outcome | None, int, float | None, ModelReceipt | None]]) -> None:
+def restore(state: State, kept: Kept, later: Iterable[tuple[Outcome | None, int, float | None, Lesson | None]]) -> None:
     """Bring the offers of a rebuilt decision to where its entries left them; contact history and beliefs have it all already."""
     outcomes = state.plan.catalog.definition.outcomes
     for position, record in enumerate(kept.decision.offers):
@@ -197,12 +203,15 @@ def _present(state: State, kept: Kept, position: int, at_us: int) -> None:
     offer.presented_at_us = at_us
     state.contacts.present(kept.decision.subject, _offer_key(kept, position), **contact_keys(kept, position),
                            direction=None if channel is None else channel.direction, at_us=at_us)
+    state.watch.presented(kept, position)
     schedule(state, kept, position)
 
 
 def _skip(state: State, kept: Kept, position: int, label: str) -> None:
     offer = kept.offers[position]
-    _take_back(state, offer)
+    _take_back(state, kept, position)
+    if offer.presented_at_us is not None:
+        state.watch.presented(kept, position, -1)
     state.contacts.skip(kept.decision.subject, _offer_key(kept, position))
     offer.presented_at_us, offer.label, offer.reason = None, label, None
 
@@ -216,33 +225,45 @@ def _answer(state: State, kept: Kept, position: int, outcome: Outcome) -> bool:
         direction=None if channel is None else channel.direction, label=outcome.label, reason=outcome.reason, at_us=outcome.at_us)
     if offer.presented_at_us is None:
         offer.presented_at_us = outcome.at_us
+        state.watch.presented(kept, position)
     known = offer.label == outcome.label and offer.reason == outcome.reason
     offer.label, offer.reason = outcome.label, outcome.reason
     if known:
         return False
-    _take_back(state, offer)
+    _take_back(state, kept, position)
     reward = definition.outcomes[outcome.label].reward
     if reward is None or (outcome.reason is not None and not definition.reasons[outcome.reason].learn):
         return False
-    return _teach(state, kept, position, reward)
+    return _teach(state, kept, position, reward, outcome.at_us)
 
 
-def _teach(state: State, kept: Kept, position: int, reward: float) -> bool:
+def _teach(state: State, kept: Kept, position: int, reward: float, at_us: int) -> bool:
     here = _in_this_plan(state, kept, position)
     if here is None:
         return False
     row, candidate = here
     offer = kept.offers[position]
     state.plan.encoder.learn_texts(row)
-    offer.taught = state.beliefs.update(row, position + 1, candidate, reward)
+    if state.challenger is None:
+        receipt, shadow = state.beliefs.update(row, position + 1, candidate, reward), None
+    else:
+        receipt, shadow = state.challenger.learn(state.beliefs, row, position + 1, candidate, reward, kept.decision.offers[position].action)
+    offer.taught = Lesson(receipt, state.watch.answered(kept, position, reward, at_us), shadow)
     offer.reward = reward
     return True
 
 
-def _take_back(state: State, offer: OfferState) -> None:
-    if offer.taught is not None:
-        state.beliefs.take_back(offer.taught)
+def _take_back(state: State, kept: Kept, position: int) -> None:
+    offer = kept.offers[position]
+    lesson, reward = offer.taught, offer.reward
     offer.taught = offer.reward = None
+    if lesson is None or reward is None:
+        return
+    if state.challenger is not None:
+        state.challenger.take_back(state.beliefs, lesson.receipt, lesson.shadow, kept.decision.offers[position].action)
+    elif lesson.receipt is not None:
+        state.beliefs.take_back(lesson.receipt)
+    state.watch.taken_back(kept, position, reward, lesson.counted)
 
 
 def _in_this_plan(state: State, kept: Kept, position: int) -> tuple[Row, int] | None:

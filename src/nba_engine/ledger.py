@@ -14,7 +14,7 @@ import msgspec
 
 from nba_engine.catalog.plan import Plan
 from nba_engine.decision import Judgement
-from nba_engine.models.contract import Receipt as ModelReceipt
+from nba_engine.lessons import Lesson
 from nba_engine.records import Decision, Receipt
 
 INTERACTIONS_PER_SUBJECT_MAX = 8
@@ -29,7 +29,7 @@ class OfferState(msgspec.Struct, eq=False, gc=False):
     label: str | None = None
     reason: str | None = None
     reward: float | None = None
-    taught: ModelReceipt | None = None
+    taught: Lesson | None = None
 
 
 class Kept(msgspec.Struct, eq=False, gc=False):

@@ -22,16 +22,18 @@ from nba_engine.arbitration.slates import Slate
 from nba_engine.beliefs import Beliefs
 from nba_engine.catalog.catalog import Catalog
 from nba_engine.catalog.compiling import compile_plan
+from nba_engine.challenger import Challenger
 from nba_engine.contact.history import EVENT, Contacts
 from nba_engine.contact.names import Names
 from nba_engine.decision import Judgement, Workspace
-from nba_engine.errors import CatalogError, FactsError, NbaError, StoreError
+from nba_engine.errors import CatalogError, FactsError, NbaError, RequestError, StoreError
 from nba_engine.facts import values
 from nba_engine.facts.vocabulary import Vocabulary
+from nba_engine.health.watch import Seen, Watch
 from nba_engine.journal import codec, entries
 from nba_engine.learning import State, next_silence, place, restore, schedule, take
 from nba_engine.ledger import Kept, Ledger
-from nba_engine.models.contract import Receipt as ModelReceipt
+from nba_engine.lessons import Lesson, Succession, entry_of, layouts, lesson_of, written
 from nba_engine.numerics.random import key_of
 from nba_engine.records import Decision, Outcome
 
@@ -61,11 +63,12 @@ class Numbering:
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """A catalog made ready without touching any state: its plan, numbering, empty beliefs, workspace; and the sizes that it began with."""
+    """A catalog made ready without touching any state: its plan, numbering, empty beliefs, challenger, workspace; the sizes it began with."""
 
     plan: Plan
     numbering: Numbering
     beliefs: Beliefs
+    challenger: Challenger | None
     work: Workspace
     began_with: tuple[int, int, int]
 
@@ -74,7 +77,7 @@ def compiled_on(catalog: Catalog, numbering: Numbering) -> Compiled:
     """Compile `catalog` on top of `numbering`, which is taken over: the slow part of a reload, for which no lock is needed."""
     sizes = numbering.sizes
     plan = compile_plan(catalog, numbering.vocabulary, numbering.names, numbering.entities)
-    return Compiled(plan, numbering, Beliefs(plan, list(numbering.entities)), Workspace(plan), sizes)
+    return Compiled(plan, numbering, Beliefs(plan, list(numbering.entities)), _challenger(plan, numbering.entities), Workspace(plan), sizes)
 
 
 class Memory:
@@ -143,11 +146,10 @@ class Memory:
 
     def remember_taught(self, kept: Kept, position: int, at_us: int) -> None:
         """Queue what an outcome taught, so that it can be taken back after a restart too."""
-        offer = kept.offers[position]
-        if self._journal is None or offer.taught is None:
+        lesson, reward = kept.offers[position].taught, kept.offers[position].reward
+        if self._journal is None or lesson is None or reward is None:
             return
-        payload = {"position": position, "reward": offer.reward, "receipt": offer.taught.to_bytes(), "layout": self._layout}
-        self._journal.append(entries.TAUGHT, kept.decision.id, at_us, codec.pack(payload))
+        self._journal.append(entries.TAUGHT, kept.decision.id, at_us, codec.pack(entry_of(lesson, position, reward, self._layouts)))
 
     def advance(self, at_us: int) -> tuple[int, int]:
         """Let every time-out due by `at_us` count as an outcome, in the order of their deadlines; (how many, sequence number to commit)."""
@@ -160,6 +162,21 @@ class Memory:
                 self.remember_taught(kept, position, outcome.at_us)
             n_silent += 1
         return n_silent, self.last_sequence
+
+    def promote(self, at_us: int) -> int:
+        """Put the challenger in charge; returns the sequence number to commit. RequestError where there is none."""
+        challenger = self.state.challenger
+        if challenger is None:
+            raise RequestError("the catalog names no challenger; add a section such as challenger: beta_bernoulli and let it learn", "catalog")
+        if self._journal is not None:
+            self._journal.append(entries.PROMOTED, "", at_us, b"")
+        self.state.beliefs = challenger.promote(self.state.beliefs, at_us)
+        return self.last_sequence
+
+    def seen(self) -> Seen:
+        """What health has counted, in copies."""
+        state = self.state
+        return state.watch.seen(state.plan.catalog.definition.model.model_dump_json(), state.challenger)
 
     @property
     def last_sequence(self) -> int:
@@ -196,16 +213,24 @@ class Memory:
         return True
 
     def _switch(self, compiled: Compiled, key: str) -> None:
-        state, plan, beliefs, numbering = self.state, compiled.plan, compiled.beliefs, compiled.numbering
-        beliefs.take_over(state.beliefs)
+        state, plan, numbering = self.state, compiled.plan, compiled.numbering
+        succession = Succession(state.plan, state.beliefs, state.challenger)
+        state.beliefs, state.challenger = succession.hand_over(plan, compiled.beliefs, compiled.challenger), compiled.challenger
         for kept in state.ledger.kept():
             for offer in kept.touched:
                 if offer.taught is not None:
-                    offer.taught = beliefs.moved(offer.taught, state.beliefs) if beliefs.kind == state.beliefs.kind else None
+                    offer.taught = succession.moved(offer.taught)
         state.vocabulary, state.contacts.names, state.entities = numbering.vocabulary, numbering.names, numbering.entities
-        state.plan, state.beliefs, state.work = plan, beliefs, compiled.work
+        state.plan, state.work = plan, compiled.work
         state.contacts.retention = plan.contact_rules.retention
-        self._catalog_key, self._layout = key, _layout(beliefs)
+        state.watch.use(plan)
+        self._name(key)
+
+    def _name(self, key: str) -> None:
+        """Note which catalog this is, and the numbering of each of its models."""
+        state = self.state
+        self._catalog_key = key
+        self._layouts = layouts(state.plan.catalog.definition, written(state.beliefs, state.challenger))
 
     def commit(self, sequence: int) -> None:
         """Return once every entry up to `sequence` is durable. Not under the engine's lock."""
@@ -229,6 +254,7 @@ class Memory:
         state = self.state
         waiting = [[kept.decision.id, position] for _, _, position, kept in sorted(state.due, key=lambda due: due[:2])]
         return {"vocabulary": state.vocabulary.state(), "contacts": state.contacts.state(), "beliefs": state.beliefs.state(),
+                "challenger": None if state.challenger is None else state.challenger.state(), "health": state.watch.state(),
                 "ledger": state.ledger.state(), "waiting": waiting, "catalog": self._catalog_key}
 
     def _begin(self, catalog: Catalog, key: str, snapshot: Mapping[str, Any] | None) -> None:
@@ -240,12 +266,19 @@ class Memory:
             entities.update({(level, name): i for i, (level, name) in enumerate(snapshot["beliefs"]["entities"])})
         plan = compile_plan(catalog, vocabulary, contacts.names, entities)
         contacts.retention = plan.contact_rules.retention
-        beliefs = Beliefs(plan, list(entities))
-        self.state = State(plan, beliefs, contacts, Ledger(self._decisions_max), vocabulary, entities, Workspace(plan))
-        self._catalog_key, self._layout = key, _layout(beliefs)
+        beliefs, challenger = Beliefs(plan, list(entities)), _challenger(plan, entities)
         if snapshot is not None:
+            shadow = snapshot["challenger"]
+            if challenger is not None and shadow is not None and shadow["contest"] == challenger.contest:
+                if shadow["promoted_at_us"] is not None:
+                    beliefs = challenger.promote(beliefs, shadow["promoted_at_us"])
+                challenger.load(shadow)
             beliefs.load(snapshot["beliefs"])
+        self.state = State(plan, beliefs, contacts, Ledger(self._decisions_max), vocabulary, entities, Workspace(plan), Watch(plan), challenger)
+        self._name(key)
+        if snapshot is not None:
             self.state.ledger.load(snapshot["ledger"])
+            self.state.watch.load(snapshot["health"])
 
     def _recover(self, catalog: Catalog, journal: Store) -> None:
         """Take the latest snapshot, play the entries behind it under the catalogs of their time, then go on with `catalog`."""
@@ -253,7 +286,7 @@ class Memory:
         found = journal.latest_snapshot()
         sequence, snapshot = (0, None) if found is None else (found[0], codec.unpack(found[1]))
         known = None if snapshot is None else snapshot["catalog"]
-        if journal.last_sequence == sequence:
+        if journal.last_sequence == sequence and (snapshot is None or snapshot["challenger"] is None):
             self._begin(catalog, key, snapshot)
         else:
             known = known or next((entry.key for entry in journal.read(0, (entries.CATALOG,))), "")
@@ -272,7 +305,7 @@ class Memory:
     def _replay(self, journal: Store, after: int) -> int:
         """Play entries through the very functions that made the state; returns how many."""
         n_entries = 0
-        for entry in journal.read(after, (entries.CATALOG, entries.DECISION, entries.OUTCOME, entries.HISTORY)):
+        for entry in journal.read(after, (entries.CATALOG, entries.DECISION, entries.OUTCOME, entries.HISTORY, entries.PROMOTED)):
             if entry.kind == entries.CATALOG:
                 written = self._written_catalog(entry.payload)
                 if written is not None and entry.key != self._catalog_key:
@@ -282,6 +315,9 @@ class Memory:
                 place(self.state, self._rebuilt(*entries.unpack_decision(entry.payload)))
             elif entry.kind == entries.HISTORY:
                 backfill.apply(backfill.from_bytes(entry.payload), self.state)
+            elif entry.kind == entries.PROMOTED:
+                if self.state.challenger is not None:
+                    self.state.beliefs = self.state.challenger.promote(self.state.beliefs, entry.at_us)
             else:
                 self._replay_outcome(entry)
             n_entries += 1
@@ -319,7 +355,7 @@ class Memory:
         judgement = _judgement(decision, row, entry["at_us"], channel_index, events, candidates)
         return Kept(decision, judgement, plan)
 
-    def _later(self, decision_id: str, before: int | None) -> Iterable[tuple[Outcome | None, int, float | None, ModelReceipt | None]]:
+    def _later(self, decision_id: str, before: int | None) -> Iterable[tuple[Outcome | None, int, float | None, Lesson | None]]:
         """What was recorded for a decision, in order: (outcome, position, -, -) or (None, position, reward, what was taught)."""
         assert self._journal is not None
         for entry in self._journal.entries_of(decision_id):
@@ -329,8 +365,7 @@ class Memory:
                 yield *entries.unpack_outcome(entry.payload), None, None
             elif entry.kind == entries.TAUGHT:
                 taught = codec.unpack(entry.payload)
-                receipt = ModelReceipt.from_bytes(taught["receipt"]) if taught["layout"] == self._layout else None
-                yield None, taught["position"], taught["reward"], receipt
+                yield None, taught["position"], taught["reward"], lesson_of(taught, self._layouts)
 
 
 def _catalog_key(catalog: Catalog) -> str:
@@ -338,9 +373,8 @@ def _catalog_key(catalog: Catalog) -> str:
     return f"{key_of(json.dumps(catalog.to_dict(), sort_keys=False)):016x}"
 
 
-def _layout(beliefs: Beliefs) -> int:
-    """Names the numbering of features; a receipt of another numbering cannot be taken back."""
-    return key_of(repr((beliefs.kind, beliefs.features.names)))
+def _challenger(plan: Plan, entities: Iterable[tuple[str, str]]) -> Challenger | None:
+    return None if plan.catalog.definition.challenger is None else Challenger(plan, list(entities))
 
 
 def _plain(facts: Mapping[str, Any], plan: Plan) -> dict[str, Any]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from numba.core import event
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.text import Text
 
 from nba_engine.numerics.kernel import KERNELS
 
@@ -25,6 +26,24 @@ def tracked(what: str, items: Iterable[Any], n: int) -> Iterator[Any]:
     """Hand on `items`, `n` of them, under a bar."""
     with bar() as progress:
         yield from progress.track(items, total=n, description=what)
+
+
+@contextmanager
+def rows(what: str) -> Iterator[Callable[[int, int | None], None]]:
+    """Within, a bar that tells rows a second and the time left; told how many rows of how many (None where not known) are done."""
+    console = Console(stderr=True)
+    columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:,.0f} rows"), _Rate(), TimeRemainingColumn()
+    with Progress(*columns, console=console, disable=not console.is_terminal) as shown:
+        task = shown.add_task(what, total=None)
+        yield lambda done, n: shown.update(task, completed=done, total=n)
+
+
+class _Rate(ProgressColumn):
+    """Rows a second, lately."""
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{speed:,.0f}/s")
 
 
 @contextmanager

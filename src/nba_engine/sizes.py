@@ -13,6 +13,8 @@ TEXT_BYTES = 150
 """One text and its code in a mapping, measured over texts of 10 to 30 letters."""
 DECISION_BYTES = 2_500
 """A decision at hand besides its arrays: records, mappings, facts by reference."""
+TALLY_BYTES = 6_000
+"""What health counts of an action's treatment, measured at 40 bins a block."""
 SUBJECT_BYTES = 450
 """A subject's running number and its latest interactions; its contact history is counted by itself."""
 
@@ -26,6 +28,8 @@ def sizes_of(state: State) -> dict[str, int]:
         "candidates": _arrays(getattr(plan, name) for name in plan.__dataclass_fields__),
         "contact rules": _arrays(vars(plan.contact_rules).values()),
         "beliefs": state.beliefs.nbytes,
+        "challenger": 0 if state.challenger is None else state.challenger.beliefs.nbytes,
+        "health": TALLY_BYTES * len(state.watch.tallies),
         "scratch of a decision": _arrays(getattr(state.work, name) for name in state.work.__slots__)
         + _arrays(getattr(part, name) for part in (state.work.slate,) for name in part.__slots__) + _arrays(vars(state.work.rules).values()),
         "texts and their codes": TEXT_BYTES * (state.vocabulary.size + state.contacts.names.size + len(state.entities)),

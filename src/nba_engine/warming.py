@@ -3,29 +3,31 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from datetime import datetime, timezone
 
 from nba_engine.catalog.catalog import Catalog
 
 _AT = datetime(2026, 1, 1, tzinfo=timezone.utc)
+_PLAYED = (("probit", "thompson"), ("probit", "squarecb"), ("beta_bernoulli", "thompson"), ("beta_bernoulli", "squarecb"))
 
 
-def warm() -> float:
-    """Seconds it took: up to a minute the first time on a machine, under a second from the cache."""
+def warm(kinds: Collection[str] = ()) -> float:
+    """Seconds it took: up to a minute the first time on a machine, under a second from the cache. `kinds`: models that are used besides the usual."""
     from nba_engine.engine import Engine
 
     started = time.perf_counter()
-    for kind in ("probit", "beta_bernoulli"):
-        for exploration in ("thompson", "squarecb"):
-            engine = Engine(Catalog.from_dict(_catalog(kind, exploration)))
-            for i in range(2):
-                facts = {"age": 30 + i, "spend": 1.5, "plan": "gold", "tags": ["a", "b"], "since": _AT, "vip": True}
-                decision = engine.decide("somebody", facts=facts, channel="call", limit=3, at=_AT)
-                for offer in decision.offers[:1]:
-                    engine.record(decision.id, "declined", action=offer.action, at=_AT)
-                    engine.record(decision.id, "accepted", action=offer.action, at=_AT)
-                engine.explain(decision.id)
-            engine.learn({"subject": ["somebody"], "channel": ["call"], "at": [_AT], "action": ["a0"], "label": ["accepted"], "age": [30]})
+    usual = {kind for kind, _ in _PLAYED}
+    for kind, exploration in (*_PLAYED, *((kind, "thompson") for kind in sorted(set(kinds) - usual))):
+        engine = Engine(Catalog.from_dict(_catalog(kind, exploration)))
+        for i in range(2):
+            facts = {"age": 30 + i, "spend": 1.5, "plan": "gold", "tags": ["a", "b"], "since": _AT, "vip": True}
+            decision = engine.decide("somebody", facts=facts, channel="call", limit=3, at=_AT)
+            for offer in decision.offers[:1]:
+                engine.record(decision.id, "declined", action=offer.action, at=_AT)
+                engine.record(decision.id, "accepted", action=offer.action, at=_AT)
+            engine.explain(decision.id)
+        engine.learn({"subject": ["somebody"], "channel": ["call"], "at": [_AT], "action": ["a0"], "label": ["accepted"], "age": [30]})
     return time.perf_counter() - started
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
     from nba_engine.catalog.definition import Definition, Ruled
     from nba_engine.catalog.faults import Faults
     from nba_engine.catalog.loading import KeyPath, Source
-    from nba_engine.rules.checking import Checked
+    from nba_engine.catalog.tables import RowRule
+    from nba_engine.rules.checking import Checked, Declared
     from nba_engine.rules.syntax import Node
 
 RULE_STAGES = ("eligibility", "applicability", "suitability")
@@ -87,6 +89,8 @@ class Catalog:
             definition = expanded(written, types_of(written))
             rules |= _read_rules(definition, faults)
             faults.raise_if_any()
+        _check_cost(definition, faults)
+        faults.raise_if_any()
         return cls(definition, rules, source.name, written)
 
     @property
@@ -102,9 +106,34 @@ class Catalog:
         """Syntax tree and check of a rule or value text of this catalog; KeyError for any other text."""
         return self._rules[text]
 
+    @cached_property
+    def rows_of(self) -> dict[tuple[str, str], list[list[RowRule]]]:
+        """(action, stage) -> the rows of each table behind it, in the order in which their rules stand behind the action's own."""
+        from nba_engine.catalog.tables import rows_of_actions
+
+        return rows_of_actions(self.written, self.types)
+
+    def place(self, path: KeyPath) -> str:
+        """A path of the definition as people find it in what they wrote: the rule of a table by its rows, rows of a file as the file counts."""
+        from nba_engine.catalog.loading import place_of
+        from nba_engine.catalog.tables import files_of
+
+        files = files_of(self.written)
+        if len(path) == 4 and path[0] == "actions" and path[2] in RULE_STAGES:
+            action = self.definition.actions[int(path[1])]
+            tables = self.rows_of.get((action.id, str(path[2])), [])
+            table = int(path[3]) - len(getattr(action, str(path[2]))) + len(tables)
+            if table >= 0:
+                return ", ".join(place_of(row.path, files) for row in tables[table])
+        return place_of(path, files)
+
     def to_dict(self) -> dict[str, Any]:
         """What was written, as plain values from which `from_dict` makes this catalog again."""
         return self.written.model_dump(mode="json", by_alias=True, exclude_unset=True, warnings=False)
+
+    def challenging(self) -> Catalog:
+        """This catalog with its `challenger` as its `model`."""
+        return Catalog(self.definition.model_copy(update={"model": self.definition.challenger}), self._rules, self.source, self.written)
 
     def check(self) -> list[Finding]:
         """What holds together but is probably not meant: unreachable actions, shadowed rules, unused facts ... Worst first."""
@@ -158,11 +187,13 @@ def rule_places(definition: Definition) -> Iterator[tuple[KeyPath, str, bool]]:
 
 def _read_rules(definition: Definition, faults: Faults) -> dict[str, tuple[Node, Checked]]:
     """Every distinct text parsed and checked once; a text at fault is told at each of its places."""
-    types = types_of(definition)
+    from nba_engine.rules.checking import declared
+
+    facts = declared(tuple(types_of(definition).items()))
     rules: dict[str, tuple[Node, Checked] | RuleError] = {}
     for path, text, is_value in rule_places(definition):
         if text not in rules:
-            rules[text] = _read_rule(text, types)
+            rules[text] = _read_rule(text, facts)
         rule = rules[text]
         if isinstance(rule, RuleError):
             if not (isinstance(rule, CheckError) and ("facts",) in faults.mended):
@@ -176,17 +207,34 @@ def _read_rules(definition: Definition, faults: Faults) -> dict[str, tuple[Node,
     return {text: rule for text, rule in rules.items() if not isinstance(rule, RuleError)}
 
 
-def _read_rule(text: str, types: dict[str, schema.Type]) -> tuple[Node, Checked] | RuleError:
-    from nba_engine.rules.checking import check
-    from nba_engine.rules.normal import FORMULA_NODES_MAX, Normalizer
-    from nba_engine.rules.parsing import parse
+def _check_cost(definition: Definition, faults: Faults) -> None:
+    """The conditions that decisions cannot compile must be answered in bounded time, however long the facts are."""
+    from nba_engine.rules.costs import costly_conditions
+    from nba_engine.rules.limits import CATALOG_STEPS_MAX
+
+    collections = frozenset((name, str(type_)) for name, type_ in types_of(definition).items() if type_.kind in ("list", "map", "dyn"))
+    steps: dict[Node, int] = {}
+    places: dict[Node, KeyPath] = {}
+    for path, text, _ in rule_places(definition):
+        for condition, n_steps in costly_conditions(text, collections):
+            steps[condition] = n_steps
+            places.setdefault(condition, path)
+    if sum(steps.values()) > CATALOG_STEPS_MAX:
+        worst = max(steps, key=lambda condition: steps[condition])
+        faults.add(places[worst], f"{len(steps)} conditions that are evaluated one by one (macros, text functions, patterns ...) may take "
+                   f"{sum(steps.values())} steps a decision, at most {CATALOG_STEPS_MAX} are accepted (CATALOG_STEPS_MAX); this one may take "
+                   f"{steps[worst]}: write the same condition in the same words wherever it is meant, or keep what it computes in a fact")
+
+
+def _read_rule(text: str, facts: Declared) -> tuple[Node, Checked] | RuleError:
+    from nba_engine.rules.checking import read
+    from nba_engine.rules.normal import FORMULA_NODES_MAX, formula_of
 
     try:
-        node = parse(text)
-        checked = check(node, types, text)
+        checked = read(text, facts)
         if checked.type == schema.BOOL and 2 * len(text) > FORMULA_NODES_MAX:
             # A rule too large to compile is told here, with its place; a normal form has at most two parts per character.
-            Normalizer().formula(node, text)
-        return node, checked
+            formula_of(checked.node, text)
+        return checked.node, checked
     except RuleError as error:
         return error

@@ -5,18 +5,21 @@ Without a clock: that a window of validity lies in the past is no finding. Each 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 from nba_engine.catalog.catalog import Catalog, engagement_rules, rule_places
 from nba_engine.catalog.checking_tables import table_findings
-from nba_engine.catalog.contradictions import Possible, implies
-from nba_engine.catalog.definition import Action, Ruled
+from nba_engine.catalog.contradictions import Possible, implies, never_false, never_true
+from nba_engine.catalog.definition import Action, Channel, Definition, Ruled
 from nba_engine.catalog.durations import FOREVER_US
-from nba_engine.catalog.loading import KeyPath, place_of
+from nba_engine.catalog.loading import KeyPath
+from nba_engine.catalog.references import PRESENTED
+from nba_engine.rules import parse
 from nba_engine.rules.normal import Formula, Leaf, Normalizer
-from nba_engine.rules.slots import names_in
+from nba_engine.rules.slots import constant_of, names_in
 
 Severity = Literal["error", "warning", "info"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "info")
@@ -36,7 +39,7 @@ class Finding:
 
 def check(catalog: Catalog) -> list[Finding]:
     """Every finding, worst first, otherwise in the order of the catalog. Cost: O(rules of all actions, those above them included)."""
-    checks = (_no_actions, _unreachable, _negative_values, _shadowed, _tables, _never_weighing,
+    checks = (_no_actions, _unreachable, _negative_values, _never_false, _shadowed, _tables, _never_weighing,
               _unused_facts, _unfired, _consents, _reasons, _outcomes)
     found = [finding for one in checks for finding in one(catalog)]
     return sorted(found, key=lambda finding: SEVERITIES.index(finding.severity))
@@ -55,11 +58,11 @@ def _unreachable(catalog: Catalog) -> Iterator[Finding]:
     normalizer = Normalizer()
 
     def rules_of(path: KeyPath, record: Ruled) -> Rules:
-        return [(place_of(p), normalizer.formula(catalog.rule(text)[0], text)) for p, text in engagement_rules(path, record)]
+        return [(catalog.place(p), normalizer.formula(catalog.rule(text)[0], text)) for p, text in engagement_rules(path, record)]
 
     def clash(rules: Rules, path: KeyPath, what: str) -> Finding | None:
         places = Possible(catalog.types).contradiction(rules)
-        return None if places is None else Finding("error", place_of(path), f"{what}: {_cause(places)}")
+        return None if places is None else Finding("error", catalog.place(path), f"{what}: {_cause(places)}")
 
     above: dict[tuple[str | None, str | None], Rules | None] = {(None, None): []}
     for issue_name, issue in catalog.definition.issues.items():
@@ -80,6 +83,8 @@ def _unreachable(catalog: Catalog) -> Iterator[Finding]:
         if inherited is not None:
             path = ("actions", i)
             rules = inherited + rules_of(path, action)
+            if isinstance(action.value, str) and not action.null_action:
+                rules = [*rules, (catalog.place((*path, "value")), normalizer.formula(parse(f"({action.value}) >= 0.0")))]
             finding = clash(rules, path, "this action can never be offered")
             if finding:
                 yield finding
@@ -89,22 +94,24 @@ def _unreachable(catalog: Catalog) -> Iterator[Finding]:
 
 
 def _unreachable_forms(catalog: Catalog, action: Action, path: KeyPath, rules: Rules, own_rules: list[Rules]) -> Iterator[Finding]:
-    """Treatments that their own rules, or rules over `channel` and `direction`, never let through."""
+    """Treatments that their own rules, the consent of their channel, or rules over `channel` and `direction`, never let through."""
     channels = catalog.definition.channels
     asks_channel = any(_asks_channel(part) for _, part in rules)
     closed: list[Finding] = []
     for k, treatment in enumerate(action.treatments):
-        if not asks_channel and not own_rules[k]:
+        channel = channels[treatment.channel]
+        agreed = [(catalog.place(("channels", treatment.channel, "consent")), Leaf(parse(channel.consent), True))] if channel.consent else []
+        if not asks_channel and not own_rules[k] and not agreed:
             continue
         possible = Possible(catalog.types)
         possible.fix("channel", [treatment.channel])
-        possible.fix("direction", [channels[treatment.channel].direction])
-        places = possible.contradiction(rules + own_rules[k])
+        possible.fix("direction", [channel.direction])
+        places = possible.contradiction([*rules, *own_rules[k], *agreed])
         if places is not None:
             message = f"this treatment can never be offered on the channel {treatment.channel!r}: {_cause(places)}"
-            closed.append(Finding("warning", place_of((*path, "treatments", k)), message))
+            closed.append(Finding("warning", catalog.place((*path, "treatments", k)), message))
     if closed and len(closed) == len(action.treatments):
-        yield Finding("error", place_of(path), "this action can never be offered: none of its treatments can")
+        yield Finding("error", catalog.place(path), "this action can never be offered: none of its treatments can")
     yield from closed
     if asks_channel and not action.treatments and channels:
         possible = Possible(catalog.types)
@@ -112,7 +119,7 @@ def _unreachable_forms(catalog: Catalog, action: Action, path: KeyPath, rules: R
         possible.fix("direction", {channel.direction for channel in channels.values()})
         places = possible.contradiction(rules)
         if places is not None:
-            yield Finding("error", place_of(path), f"this action can never be offered on any declared channel: {_cause(places)}")
+            yield Finding("error", catalog.place(path), f"this action can never be offered on any declared channel: {_cause(places)}")
 
 
 def _asks_channel(part: Formula | Leaf) -> bool:
@@ -127,9 +134,23 @@ def _cause(places: tuple[str, ...]) -> str:
 
 def _negative_values(catalog: Catalog) -> Iterator[Finding]:
     for i, action in enumerate(catalog.definition.actions):
-        if isinstance(action.value, float) and action.value < 0:
-            place = place_of(("actions", i, "value"))
-            yield Finding("error", place, f"the value {action.value:g} is negative, so this action is never offered: make it 0 or more")
+        value = action.value if isinstance(action.value, float) else constant_of(catalog.rule(action.value)[0])
+        if isinstance(value, int | float) and not 0 <= value < math.inf and not action.null_action:
+            place = catalog.place(("actions", i, "value"))
+            yield Finding("error", place, f"the value {value:g} is not 0 or more and finite, so this action is never offered: make it 0 or more")
+
+
+def _never_false(catalog: Catalog) -> Iterator[Finding]:
+    """Engagement rules that stop nobody whose facts are known. Rows of tables are looked at with their tables."""
+    known: dict[str, bool] = {}
+    for path, text, _ in rule_places(catalog.definition.model_copy(update={"context_weights": ()})):
+        if path[-1] == "value" or "tables[" in catalog.place(path) or " row " in catalog.place(path):
+            continue
+        if text not in known:
+            known[text] = never_false(catalog.types, catalog.rule(text)[0])
+        if known[text]:
+            message = f"{text!r} is never false, so it stops only those of whom a fact is not known: remove it, or ask what was meant"
+            yield Finding("warning", catalog.place(path), message)
 
 
 def _shadowed(catalog: Catalog) -> Iterator[Finding]:
@@ -161,10 +182,10 @@ def _repeated(catalog: Catalog, chain: list[tuple[KeyPath, Ruled]]) -> Iterator[
     for path, record in chain:
         for rule_path, text in engagement_rules(path, record):
             if path == own and catalog.rule(text)[0] not in above and implies(catalog.types, above, catalog.rule(text)[0]):
-                yield Finding("warning", place_of(rule_path), f"{text!r} follows from the rules above it: remove it, or make it stricter")
+                yield Finding("warning", catalog.place(rule_path), f"{text!r} follows from the rules above it: remove it, or make it stricter")
             before = first.setdefault(catalog.rule(text)[0], rule_path)
             if before is not rule_path and path == own:
-                yield Finding("warning", place_of(rule_path), f"{text!r} is required by {place_of(before)} already: remove one of them")
+                yield Finding("warning", catalog.place(rule_path), f"{text!r} is required by {catalog.place(before)} already: remove one of them")
 
 
 def _tables(catalog: Catalog) -> Iterator[Finding]:
@@ -173,12 +194,14 @@ def _tables(catalog: Catalog) -> Iterator[Finding]:
 
 def _never_weighing(catalog: Catalog) -> Iterator[Finding]:
     for i, context_weight in enumerate(catalog.definition.context_weights):
-        place = place_of(("context_weights", i, "when"))
+        place = catalog.place(("context_weights", i, "when"))
         node = catalog.rule(context_weight.when)[0]
-        if Possible(catalog.types).contradiction([(place, Normalizer().formula(node, context_weight.when))]) is not None:
+        if never_true(catalog.types, node):
             yield Finding("warning", place, f"{context_weight.when!r} is never true, so this context weight never applies")
+        elif never_false(catalog.types, node):
+            yield Finding("info", place, f"{context_weight.when!r} is never false: a lever says the same")
         elif context_weight.multiplier == 1:
-            yield Finding("info", place_of(("context_weights", i)), "the multiplier is 1, so this context weight changes nothing")
+            yield Finding("info", catalog.place(("context_weights", i)), "the multiplier is 1, so this context weight changes nothing")
 
 
 def _unused_facts(catalog: Catalog) -> Iterator[Finding]:
@@ -187,42 +210,54 @@ def _unused_facts(catalog: Catalog) -> Iterator[Finding]:
     for fact in catalog.facts:
         if fact.name not in named and not fact.predictor:
             message = "no rule, value or consent names this fact and models may not read it: use it or remove it"
-            yield Finding("info", place_of(("facts", fact.name)), message)
+            yield Finding("info", catalog.place(("facts", fact.name)), message)
 
 
 def _unfired(catalog: Catalog) -> Iterator[Finding]:
     """Contact policies that can never fire, or that close nothing."""
     definition = catalog.definition
     directions = {channel.direction for channel in definition.channels.values()}
-    waits = any(channel.no_response < FOREVER_US for channel in definition.channels.values())
     has_groups = any(issue.groups for issue in definition.issues.values())
     for i, contact_policy in enumerate(definition.contact_policies):
         causes = []
+        outcome = definition.outcomes.get(contact_policy.label)
         if contact_policy.within == 0:
             causes.append("nothing happens within a window of 0: give 'within' a length")
         if contact_policy.suppress == 0:
             causes.append("it suppresses for 0: give 'suppress' a length or remove it")
-        if contact_policy.label == "no_response" and not waits:
-            causes.append("no channel takes silence for an answer: give one of them 'no_response'")
+        if contact_policy.label == "no_response" and not any(_waits(definition, c, contact_policy.direction) for c in definition.channels.values()):
+            causes.append("no channel takes silence for an answer: give one of them 'no_response', and a label that says what was presented")
+        if outcome is not None and outcome.exposure == "skipped":
+            causes.append(f"{contact_policy.label!r} says that nothing was presented, and is not counted: name another label")
+        if outcome is not None and outcome.exposure == PRESENTED and contact_policy.label != PRESENTED:
+            causes.append(f"what was presented is counted under {PRESENTED!r}: write label: {PRESENTED}")
         if contact_policy.direction and contact_policy.direction not in directions:
             causes.append(f"no channel is {contact_policy.direction}: correct 'direction'")
+        if contact_policy.scope == "channel" and not definition.channels:
+            causes.append("no channel is declared: correct 'scope'")
         if (contact_policy.scope == "issue" and not definition.issues) or (contact_policy.scope == "group" and not has_groups):
             causes.append(f"no action belongs to any {contact_policy.scope}: correct 'scope'")
         for cause in causes:
-            yield Finding("warning", place_of(("contact_policies", i)), f"{contact_policy.name!r} never closes anything: {cause}")
+            yield Finding("warning", catalog.place(("contact_policies", i)), f"{contact_policy.name!r} never closes anything: {cause}")
+
+
+def _waits(definition: Definition, channel: Channel, direction: str | None) -> bool:
+    """Whether offers on the channel can fall silent, which takes that somebody says they were presented."""
+    told = channel.presented == "on_return" or any(outcome.exposure == PRESENTED for outcome in definition.outcomes.values())
+    return channel.no_response < FOREVER_US and told and direction in (None, channel.direction)
 
 
 def _consents(catalog: Catalog) -> Iterator[Finding]:
     for name, channel in catalog.definition.channels.items():
         if channel.direction == "outbound" and channel.consent is None:
             message = "an outbound channel without consent reaches everybody: name the fact that says who agreed under 'consent'"
-            yield Finding("warning", place_of(("channels", name)), message)
+            yield Finding("warning", catalog.place(("channels", name)), message)
 
 
 def _reasons(catalog: Catalog) -> Iterator[Finding]:
     directions = {channel.direction for channel in catalog.definition.channels.values()}
     for name, reason in catalog.definition.reasons.items():
-        place = place_of(("reasons", name))
+        place = catalog.place(("reasons", name))
         if not reason.suppress and not reason.similar and reason.learn:
             yield Finding("info", place, "this reason suppresses nothing and learns as usual; all it does is to replace the contact policies")
         elif reason.direction and reason.direction not in directions:
@@ -235,6 +270,6 @@ def _outcomes(catalog: Catalog) -> Iterator[Finding]:
         yield Finding("warning", "outcomes", "no label has a reward above 0, so models can only learn that nothing works: give one a reward")
     for label, outcome in outcomes.items():
         if (outcome.reward, outcome.value, outcome.exposure, outcome.revokes) == (None, None, None, None):
-            yield Finding("info", place_of(("outcomes", label)), "this label teaches nothing and is worth nothing")
+            yield Finding("info", catalog.place(("outcomes", label)), "this label teaches nothing and is worth nothing")
         elif outcome.revokes is not None and outcomes[outcome.revokes].reward is None:
-            yield Finding("warning", place_of(("outcomes", label)), f"it revokes {outcome.revokes!r}, which is no answer: it has no reward")
+            yield Finding("warning", catalog.place(("outcomes", label)), f"it revokes {outcome.revokes!r}, which is no answer: it has no reward")

@@ -7,13 +7,11 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from nba_engine import schema
-from nba_engine.catalog.contradictions import Possible, implies
-from nba_engine.catalog.loading import place_of
+from nba_engine.catalog.contradictions import implies, never_false, never_true
 from nba_engine.catalog.tables import RowRule, row_rules
 from nba_engine.rules import parse
 from nba_engine.rules.changing import is_changeable, smallest_change
 from nba_engine.rules.deciding import shown
-from nba_engine.rules.normal import Normalizer
 
 if TYPE_CHECKING:
     from nba_engine.catalog.catalog import Catalog
@@ -27,29 +25,28 @@ def table_findings(catalog: Catalog) -> Found:
     for i, table in enumerate(catalog.written.tables):
         rows = list(row_rules(table, ("tables", i), catalog.types))
         for _, of_action in groupby(sorted(rows, key=lambda row: row.action), key=lambda row: row.action):
-            yield from _unneeded(list(of_action), catalog.types)
+            yield from _unneeded(list(of_action), catalog)
         if table.complete:
-            yield from _gaps(table.name, rows, place_of(("tables", i)), catalog)
+            yield from _gaps(table.name, rows, catalog.place(("tables", i)), catalog)
 
 
-def _unneeded(rows: list[RowRule], types: Mapping[str, schema.Type]) -> Found:
+def _unneeded(rows: list[RowRule], catalog: Catalog) -> Found:
+    types = catalog.types
     for row in rows:
-        place = place_of(row.path)
-        if _never(types, row.text):
+        place = catalog.place(row.path)
+        if never_true(types, parse(row.text)):
             yield place, f"this row never holds: {row.text} contradicts itself"
             continue
+        if never_false(types, parse(row.text)):
+            yield place, "this row lets everybody through whose facts are known: fill a cell, or remove the rows of this action"
         cover = next((other for other in rows if other is not row and _covers(other, row, types)
                       and not (row.path < other.path and _covers(row, other, types))), None)
         if cover is not None:
-            yield place, f"whom this row lets through {place_of(cover.path)} lets through already: remove it, or change one of them"
+            yield place, f"whom this row lets through {catalog.place(cover.path)} lets through already: remove it, or change one of them"
 
 
 def _covers(wide: RowRule, narrow: RowRule, types: Mapping[str, schema.Type]) -> bool:
     return implies(types, [parse(narrow.text)], parse(wide.text))
-
-
-def _never(types: Mapping[str, schema.Type], text: str) -> bool:
-    return Possible(types).contradiction([(text, Normalizer().formula(parse(text), text))]) is not None
 
 
 def _gaps(name: str, rows: list[RowRule], place: str, catalog: Catalog) -> Found:

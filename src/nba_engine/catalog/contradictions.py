@@ -111,14 +111,24 @@ class Possible:
 def implies(types: Mapping[str, schema.Type], given: Iterable[Node], rule: Node) -> bool:
     """Whether `rule` certainly is true, not merely not false, where all of `given` are.
 
-    That takes that no fact is left unknown: `given` must read the facts of `rule`, and be true only of facts that have values.
+    That takes that no fact is left unknown: those of `given` that are true only of facts that have values must read the facts of `rule`.
     """
     given = list(given)
-    if not names_in(rule) <= {name for node in given for name in names_in(node)} or not all(map(_needs_values, given)):
+    if not names_in(rule) <= {name for node in given if _needs_values(node) for name in names_in(node)}:
         return False
     normalizer = Normalizer()
     formulas = [normalizer.formula(node) for node in (*given, Call("!_", (rule,)))]
     return Possible(types).contradiction((str(i), formula) for i, formula in enumerate(formulas)) is not None
+
+
+def never_true(types: Mapping[str, schema.Type], node: Node) -> bool:
+    """Whether `node` certainly is true of nobody."""
+    return Possible(types).contradiction([("", Normalizer().formula(node))]) is not None
+
+
+def never_false(types: Mapping[str, schema.Type], node: Node) -> bool:
+    """Whether `node` certainly is false of nobody; of whom a fact is not known it may still be unknown."""
+    return never_true(types, Call("!_", (node,)))
 
 
 def _needs_values(node: Node) -> bool:

@@ -58,6 +58,12 @@ def _similar_by(written: object) -> tuple[str, ...]:
     raise ValueError("group, tags or both (the issue alone makes nothing similar)")
 
 
+def _classifier(written: object) -> str | list[Any] | dict[str, Any]:
+    if isinstance(written, str | list | dict) and written:
+        return written
+    raise ValueError("the name of a classifier, a mapping of it to its parameters, or a list of such steps")
+
+
 def _sticky(written: object) -> int | None:
     if written == "interaction":
         return None
@@ -153,12 +159,36 @@ class Ruled(Record):
     suitability: Rules = ()
 
 
+class Model(Record):
+    """Which model says how likely a positive answer is; its kind alone may stand for it. `classifier` is that of kind river: a name of river's, such
+    as linear_model.LogisticRegression, a mapping of such a name to its parameters, or a list of them, a pipeline."""
+
+    kind: Literal["probit", "probit_full", "linear", "naive_bayes", "beta_bernoulli", "river"] = "probit"
+    classifier: Annotated[str | list[Any] | dict[str, Any] | None, PlainValidator(_classifier)] = None
+    one_for_all: Flag = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_kind_alone(cls, written: Any) -> Any:
+        return {"kind": written} if isinstance(written, str) else written
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What the kind's maker is given."""
+        if self.kind != "river":
+            return {}
+        return {"one_for_all": self.one_for_all, **({} if self.classifier is None else {"written": self.classifier})}
+
+
 class Group(Ruled):
     explore: Flag = True
 
 
 class Issue(Ruled):
+    """`model` is that of its actions where they have none of their own."""
+
     explore: Flag = True
+    model: Model | None = None
     groups: dict[Name, Group] = Field(default_factory=dict)
 
 
@@ -191,6 +221,7 @@ class Action(Ruled):
     tags: Annotated[tuple[Name, ...], BeforeValidator(_several)] = ()
     valid: Window = Window()
     null_action: Flag = False
+    model: Model | None = None
     treatments: tuple[Treatment, ...] = ()
 
     @field_validator("treatments")
@@ -256,16 +287,16 @@ def _cell(written: object) -> str:
 
 
 class Table(Record):
-    """Rules of many actions as rows (see `tables`). `complete`: every customer is meant to find a row, so `check` looks for gaps."""
+    """Rules of many actions as rows (see `tables`). `complete`: every customer is meant to find a row, so `check` looks for gaps.
+
+    `file`: where the rows were read from; places of rows are then told as that file counts them.
+    """
 
     name: Name
     stage: Literal["eligibility", "applicability", "suitability"] = "eligibility"
     complete: Flag = False
+    file: Text | None = None
     rows: tuple[dict[Name, Annotated[str, PlainValidator(_cell)]], ...] = ()
-
-
-class Model(Record):
-    kind: Literal["probit", "beta_bernoulli"] = "probit"
 
 
 def _everyday_outcomes() -> dict[str, Outcome]:
@@ -296,11 +327,23 @@ class Definition(Record):
     control_groups: tuple[ControlGroup, ...] = ()
     exploration: Exploration = Exploration()
     model: Model = Model()
+    challenger: Model | None = None
+    crosses: tuple[tuple[Name, Name], ...] = ()
 
     @model_validator(mode="after")
     def _imply_no_response(self) -> Definition:
         self.outcomes.setdefault("no_response", Outcome(reward=0.0))
         return self
+
+    def model_of(self, action: Action, default: Model | None = None) -> Model:
+        """What is said of an action's model: its own word, else its issue's, else the catalog's (or `default` in its place)."""
+        issue = self.issues.get(action.issue) if action.issue is not None else None
+        return action.model or (issue.model if issue is not None else None) or default or self.model
+
+    @property
+    def model_kinds(self) -> set[str]:
+        """The kinds of the models that actions have."""
+        return {self.model_of(action).kind for action in self.actions if not action.null_action}
 
     def window_us(self, action: Action) -> tuple[int, int]:
         """First and last microsecond (UTC) at which the action is valid; an open end is `FOREVER_US` away."""

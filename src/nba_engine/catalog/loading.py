@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,13 +38,17 @@ _JSON_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+', re.DOT
 
 @dataclass(slots=True)
 class Source:
-    """A file as read: its plain values, where each value and each key stands (line and column from 1), and the faults met on the way."""
+    """A file as read: its plain values, where each value and each key stands (line and column from 1), and the faults met on the way.
+
+    `files`: the paths of lists that were read from files of their own, and these files' names.
+    """
 
     value: Any = None
     name: str = ""
     marks: dict[KeyPath, Mark] = field(default_factory=dict)
     key_marks: dict[KeyPath, Mark] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
+    files: dict[KeyPath, str] = field(default_factory=dict)
 
     def mark(self, path: KeyPath, at_key: bool = False) -> Mark | None:
         """Where `path` stands, or the nearest thing around it that has a place of its own; None for a catalog from a mapping."""
@@ -55,16 +59,26 @@ class Source:
         return self.marks.get(path)
 
     def fault(self, path: KeyPath, message: str, excerpt: str = "", at_key: bool = False) -> Fault:
-        line, column = self.mark(path, at_key) or (None, None)
-        return Fault(place_of(path), message, line, column, excerpt)
+        elsewhere = any(path[: len(rows)] == rows for rows in self.files)
+        line, column = (None if elsewhere else self.mark(path, at_key)) or (None, None)
+        return Fault(place_of(path, self.files), message, line, column, excerpt)
 
 
-def place_of(path: KeyPath) -> str:
-    """A path as people write it.
+def place_of(path: KeyPath, files: Mapping[KeyPath, str] | None = None) -> str:
+    """A path as people write it; inside a list that stands in a file of its own, as that file counts: rows of a spreadsheet from 1, its head.
 
     >>> place_of(("actions", 3, "eligibility", 0))
     'actions[3].eligibility[0]'
+    >>> place_of(("tables", 0, "rows", 3, "age"), {("tables", 0, "rows"): "who.csv"})
+    'who.csv row 5, column age'
     """
+    for rows, file in (files or {}).items():
+        if path[: len(rows)] == rows:
+            path = path[len(rows) :]
+            if file.endswith(".csv") and path:
+                row, *column = path
+                return f"{file} row {int(row) + 2}" + "".join(f", column {name}" for name in column)
+            return file + place_of(path) if len(path) else file
     text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
     return text.removeprefix(".")
 

@@ -57,7 +57,7 @@ class Consent:
     candidates: Words
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Plan:
     """One catalog, compiled. Immutable; w words hold a bit per candidate.
 

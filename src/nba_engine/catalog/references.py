@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from nba_engine import schema
+from nba_engine.catalog.checking_models import check_models
 from nba_engine.catalog.definition import Action, ContextWeight, Definition
 from nba_engine.catalog.durations import window_us
 from nba_engine.catalog.fact_types import name_problem
@@ -14,6 +15,9 @@ from nba_engine.catalog.loading import KeyPath
 
 PRESENTED = "presented"
 """The label under which contact policies count what reached the customer, declared or not."""
+
+CROSSABLE = {"bool", "string", "int", "double", "duration", "timestamp"}
+"""Types of facts that can be crossed: those that are one value."""
 
 _SHARE_SLACK = 1e-9
 
@@ -36,12 +40,16 @@ def check_references(definition: Definition, faults: Faults) -> None:
     for i, table in enumerate(definition.tables):
         for j, row in enumerate(table.rows):
             path = ("tables", i, "rows", j)
-            if "action" not in row:
+            if not any(row.values()):
+                continue  # an empty line of a spreadsheet
+            if not row.get("action"):
                 faults.add(path, "'action' is missing: every row names the action that it is about")
             elif row["action"] not in ids:
                 faults.unknown((*path, "action"), "action", row["action"], ids, "actions")
     _check_contact_policies(definition, faults)
     _check_control_groups(definition, faults)
+    check_models(definition, faults)
+    _check_crosses(definition, faults)
 
 
 def _check_timezone(definition: Definition, faults: Faults) -> ZoneInfo:
@@ -167,6 +175,19 @@ def _check_contact_policies(definition: Definition, faults: Faults) -> None:
     for i, contact_policy in enumerate(definition.contact_policies):
         if contact_policy.label not in known:
             faults.unknown(("contact_policies", i, "label"), "label", contact_policy.label, known, "outcomes")
+
+
+def _check_crosses(definition: Definition, faults: Faults) -> None:
+    """A cross is of two different facts that are predictors and one value each."""
+    usable = [name for name, fact in definition.facts.items() if fact.predictor and fact.type.kind in CROSSABLE]
+    for i, pair in enumerate(definition.crosses):
+        for k, name in enumerate(pair):
+            if name not in definition.facts:
+                faults.unknown(("crosses", i, k), "fact", name, usable, "facts")
+            elif name not in usable:
+                faults.add(("crosses", i, k), f"came the fact {name!r}, needed a predictor of type {', '.join(sorted(CROSSABLE))}")
+        if pair[0] == pair[1] or frozenset(pair) in map(frozenset, definition.crosses[:i]):
+            faults.add(("crosses", i), f"came {pair[0]} and {pair[1]}, needed two different facts, each pair once")
 
 
 def _check_control_groups(definition: Definition, faults: Faults) -> None:

@@ -43,16 +43,25 @@ class RowRule:
 
 
 def with_files_read(source: Source, faults: Faults) -> None:
-    """Puts the rows of tables that name a `file` (.csv or .yaml, beside the catalog) into `source`; adds a fault where one cannot be read."""
+    """Puts the rows of tables that name a `file` (.csv or .yaml, beside the catalog) into `source`; adds a fault where one cannot be read.
+
+    Where rows stand beside the name, they were read from it before (`Catalog.to_dict`) and are not read again."""
     tables = source.value.get("tables") if isinstance(source.value, Mapping) else None
     if not isinstance(tables, list | tuple) or not any(isinstance(t, Mapping) and "file" in t for t in tables):
         return
     found = []
     for i, table in enumerate(tables):
         if isinstance(table, Mapping) and "file" in table:
-            table = {key: value for key, value in table.items() if key != "file"} | {"rows": _rows_of(table["file"], ("tables", i), source, faults)}
+            if "rows" not in table:
+                table = {**table, "rows": _rows_of(table["file"], ("tables", i), source, faults)}
+            source.files["tables", i, "rows"] = str(table["file"])
         found.append(table)
     source.value = {**source.value, "tables": found}
+
+
+def files_of(definition: Definition) -> dict[KeyPath, str]:
+    """Path of the rows of each table that was read from a file, and the file's name."""
+    return {("tables", i, "rows"): table.file for i, table in enumerate(definition.tables) if table.file is not None}
 
 
 def _rows_of(file: Any, path: KeyPath, source: Source, faults: Faults) -> Any:
@@ -66,16 +75,20 @@ def _rows_of(file: Any, path: KeyPath, source: Source, faults: Faults) -> Any:
         if not file.endswith(".csv"):
             return read(place).value
         with place.open(encoding="utf-8-sig", newline="") as lines:
-            return [{k: v for k, v in row.items() if k is not None and v is not None} for row in csv.DictReader(lines, skipinitialspace=True)]
+            head, *rows = [*csv.reader(lines, skipinitialspace=True)] or [[]]
+            return [dict(zip(head, row, strict=False)) for row in rows]
     except (OSError, UnicodeDecodeError, csv.Error, CatalogError) as error:
         faults.add((*path, "file"), f"the file {file!r} cannot be read ({error}): check its name and what is in it")
         return []
 
 
 def row_rules(table: Table, path: KeyPath, types: Mapping[str, schema.Type]) -> Iterator[RowRule]:
-    """Every row of a table. A column that is no expression over the facts is passed on as it stands, so that it is refused with its place."""
-    kinds = {header: _type_of(header, types) for row in table.rows for header in row if header != ACTION}
+    """Every row of a table that is not empty. A column that is no expression over the facts is passed on as it stands, so that it is refused
+    with its place."""
+    kinds = {header: _type_of(header, types) for header in dict.fromkeys(header for row in table.rows for header in row) if header != ACTION}
     for j, row in enumerate(table.rows):
+        if not any(row.values()):
+            continue
         cells = [((*path, "rows", j, header), condition(header, kinds[header], cell))
                  for header, cell in row.items() if header != ACTION and cell not in ("", "-")]
         yield RowRule((*path, "rows", j), row.get(ACTION, ""), tuple(cells))
@@ -126,23 +139,24 @@ def _spelt(choice: str, type_: schema.Type) -> str:
     return unparse(Literal(choice, schema.STRING)) if type_ == schema.STRING and choice[:1] not in ("'", '"') else choice
 
 
-def rows_by_action(definition: Definition, types: Mapping[str, schema.Type]) -> dict[tuple[int, str], list[RowRule]]:
-    """(number of the table, action) -> its rows."""
-    found: dict[tuple[int, str], list[RowRule]] = {}
+def rows_of_actions(definition: Definition, types: Mapping[str, schema.Type]) -> dict[tuple[str, str], list[list[RowRule]]]:
+    """(action, stage) -> for each table that speaks of it there, its rows."""
+    found: dict[tuple[str, str], list[list[RowRule]]] = {}
     for i, table in enumerate(definition.tables):
+        by_action: dict[str, list[RowRule]] = {}
         for row in row_rules(table, ("tables", i), types):
-            found.setdefault((i, row.action), []).append(row)
+            by_action.setdefault(row.action, []).append(row)
+        for action, rows in by_action.items():
+            found.setdefault((action, table.stage), []).append(rows)
     return found
 
 
 def expanded(definition: Definition, types: Mapping[str, schema.Type]) -> Definition:
     """The definition with the rules of its tables standing at their actions, behind the rules written there, and without the tables."""
     added: dict[str, dict[str, tuple[str, ...]]] = {}
-    for (i, action), rows in rows_by_action(definition, types).items():
-        text = rows[0].text if len(rows) == 1 else " || ".join(f"({row.text})" for row in rows)
-        stages = added.setdefault(action, {})
-        stage = definition.tables[i].stage
-        stages[stage] = (*stages.get(stage, ()), text)
+    for (action, stage), tables in rows_of_actions(definition, types).items():
+        added.setdefault(action, {})[stage] = tuple(
+            rows[0].text if len(rows) == 1 else " || ".join(f"({row.text})" for row in rows) for rows in tables)
     actions = tuple(
         action.model_copy(update={stage: getattr(action, stage) + texts for stage, texts in added.get(action.id, {}).items()})
         for action in definition.actions

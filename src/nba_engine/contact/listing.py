@@ -6,6 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+import numpy as np
+import numpy.typing as npt
+
 from nba_engine.contact.history import History
 from nba_engine.contact.names import DIRECTIONS, treatment_parts
 from nba_engine.contact.rules import FOREVER, ContactPolicy, ContactRules, Direction, ReasonRule
@@ -61,6 +64,17 @@ def closes(rules: ContactRules, suppression: Suppression, candidate: int, channe
     if suppression.treatment is not None and suppression.treatment != (rules.candidates.treatment[candidate] or ""):
         return False
     return _holds_on(rules, suppression, judged)
+
+
+def closed_by(rules: ContactRules, suppression: Suppression, channel: int) -> npt.NDArray[np.int64]:
+    """The candidates that one of `suppressions(...)` for this channel stops, in their order."""
+    action = suppression.action
+    first, stop = (0, len(rules.candidates.action)) if action is None else np.searchsorted(rules.candidates.action, (action, action + 1)).tolist()
+    if suppression.treatment is None:
+        by_channel = np.array([_holds_on(rules, suppression, k) for k in (*range(len(rules.channels)), -1)])
+        holds = by_channel[rules.candidates.channel[first:stop]] if channel < 0 else np.full(stop - first, by_channel[channel])
+        return first + np.flatnonzero(holds)
+    return np.array([c for c in range(first, stop) if closes(rules, suppression, c, channel)], np.int64)
 
 
 def _holds_on(rules: ContactRules, suppression: Suppression, channel: int) -> bool:
@@ -126,11 +140,13 @@ class _Reading:
                     yield Suppression("reason", rule.name, relative, None, channel, rule.direction, _end(e.at_us, rule.similar_us))
 
     def by_contact_policy(self, p: ContactPolicy, at_us: int) -> Iterator[Suppression]:
+        counted = [e for e in self.events if e.label == p.label and e.reason is None and p.direction in (None, e.direction)]
+        if len(counted) < p.count:
+            return
         grouped: dict[_Target, list[_Event]] = {}
-        for e in self.events:
-            if e.label == p.label and e.reason is None and p.direction in (None, e.direction):
-                for target in self._targets(p.scope, e):
-                    grouped.setdefault(target, []).append(e)
+        for e in counted:
+            for target in self._targets(p.scope, e):
+                grouped.setdefault(target, []).append(e)
         for (action, treatment, channel), events in grouped.items():
             until = _until(p, events, at_us)
             if until is not None:
@@ -171,6 +187,8 @@ def _end(at_us: int, duration_us: int) -> int | None:
 
 def _until(p: ContactPolicy, events: list[_Event], at_us: int) -> int | None:
     """When the closure of one target by its matching events ends, None if it is not closed at `at_us`, FOREVER or more if never."""
+    if len(events) < p.count:
+        return None
 
     def latest_by_unit(within: list[_Event]) -> list[int]:
         latest: dict[int, int] = {}

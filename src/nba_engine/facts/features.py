@@ -10,7 +10,8 @@ Each predictor column owns a block of consecutive features, of which few are act
     cycle      sine and cosine of hour and weekday, for timestamps of the interaction itself
 
 z is the standard score under a running mean and deviation, held within +/- 3; a hat is 1 at its knot and falls linearly to 0 at the next.
-Feature 0 is the bias; the rank's features stand last. Values are scaled so that one prior variance serves every feature: a category takes
+Feature 0 is the bias; the rank's features stand behind all these, and behind them those of crosses (crosses.py), so that a cross can be added
+without renumbering any. Values are scaled so that one prior variance serves every feature: a category takes
 all of it, the straight line and the hats less, the hats least (docs/decisions/0002-encoding-and-exploration.md).
 **Cost** O(columns + list items); measured by benchmarks/bench_models.py.
 """
@@ -24,6 +25,7 @@ from copy import copy
 import numpy as np
 import numpy.typing as npt
 
+from nba_engine.facts import crosses as _crosses
 from nba_engine.facts import scaling as _scaling
 from nba_engine.facts.columns import Column
 from nba_engine.numerics.kernel import kernel, scalar
@@ -34,13 +36,15 @@ N_KNOTS = 13
 LINE_SCALE = 0.55
 HAT_SCALE = 0.45
 
-_BOOL, _TEXT, _TEXTS, _INT, _DOUBLE, _AGE, _CYCLE = range(7)
+_BOOL, _TEXT, _TEXTS, _INT, _DOUBLE, _AGE, _CYCLE, _CROSS = range(8)
 _NULL, _MISSING = 1, 2
 _KIND, _COLUMN, _FIRST, _SIZE, _NUMBER = range(5)
-"""Fields of a block, int32[5]: its kind, column, first feature, features before null and missing, its row in the scaling or number as a list."""
+"""Fields of a block, int32[5]: its kind, column, first feature, features before null and missing, its row in the scaling or number as a list.
+A cross's block names the blocks of its sides in place of column and number."""
 
 _SCALARS = {"bool": _BOOL, "string": _TEXT, "int": _INT, "double": _DOUBLE, "duration": _INT, "list": _INT, "map": _INT,
             "timestamp": _AGE}  # fmt: skip
+_SIDES = {_BOOL: _crosses.BOOL, _TEXT: _crosses.TEXT, _INT: _crosses.NUMBER, _DOUBLE: _crosses.NUMBER, _AGE: _crosses.NUMBER}
 _US_PER_DAY = 86_400_000_000
 _US_PER_HOUR = 3_600_000_000
 
@@ -52,6 +56,7 @@ class Features:
     ----------
     columns : the encoded row's columns in order; those whose fact is no predictor give no features. An age needs the column `now`.
     categories_max : texts per column with a feature of their own, the vocabulary's first ones; later ones share "other".
+    crosses : pairs of column names, each among `crossable`
 
     Attributes
     ----------
@@ -60,7 +65,7 @@ class Features:
     names : (fact, bin) of each feature. A text stands as its code (`#3`); `names_of` puts the texts in.
     """
 
-    def __init__(self, columns: Sequence[Column], categories_max: int = 32) -> None:
+    def __init__(self, columns: Sequence[Column], categories_max: int = 32, crosses: Sequence[tuple[str, str]] = ()) -> None:
         names = [("bias", "")]
         blocks: list[tuple[int, int, int, int, int]] = []
         self.active_max = 2
@@ -76,24 +81,43 @@ class Features:
                 n_numbers += is_number
                 self.active_max += _active_of(kind, categories_max)
             n_lists += column.type.kind == "list"
-        self._blocks = np.array(blocks, dtype=np.int32).reshape(-1, 5)
         self._first_rank = len(names)
+        self._blocks = np.array(blocks, dtype=np.int32).reshape(-1, 5)
         self.names = names + [("rank", str(rank)) for rank in range(2, RANK_MAX + 1)]
-        self.n_features = len(self.names)
+        self.n_features, self.crosses = len(self.names), ()
+        self._side_of = {columns[column].name: (b, kind) for b, (kind, column, *_) in enumerate(blocks) if kind in _SIDES}
+        for a, b in crosses:
+            self._cross(a, b)
         self._now = next((i for i, column in enumerate(columns) if column.name == "now"), -1)
         if self._now < 0 and any(block[_KIND] == _AGE for block in blocks):
             raise ValueError("the row has timestamps but no column 'now' to take their age from; add it to the columns")
         self._scaling = _scaling.empty_scaling(n_numbers)
         self._numbers = np.empty(n_numbers)
 
+    @property
+    def crossable(self) -> list[tuple[str, int]]:
+        """The columns that can be crossed and what kind of side each is, in their order."""
+        return [(name, _SIDES[kind]) for name, (_, kind) in self._side_of.items()]
+
+    def crossed(self, a: str, b: str) -> Features:
+        """These features and those of one more cross behind them; both share what is observed."""
+        found = copy(self)
+        found._cross(a, b)
+        return found
+
+    def _cross(self, a: str, b: str) -> None:
+        sides = sorted(((_SIDES[self._side_of[name][1]], -self._side_of[name][0], name) for name in (a, b)), reverse=True)
+        (kind_a, block_a, a), (kind_b, block_b, b) = sides
+        names = _crosses.names((a, kind_a), (b, kind_b))
+        self._blocks = np.vstack([self._blocks, [[_CROSS, -block_a, self.n_features, 0, -block_b]]]).astype(np.int32)
+        self.names = [*self.names, *names]
+        self.n_features = len(self.names)
+        self.crosses = (*self.crosses, (a, b))
+        self.active_max += _crosses.ACTIVE_MAX
+
     def names_of(self, texts: Mapping[str, Sequence[str]]) -> list[tuple[str, str]]:
         """`names` with texts in place of codes; `texts[column]` lists that column's vocabulary from code 1 on."""
-        names: list[tuple[str, str]] = []
-        for column, bin_ in self.names:
-            known = texts.get(column, ())
-            code = int(bin_[1:]) if bin_.startswith("#") else 0
-            names.append((column, f"={known[code - 1]}") if 0 < code <= len(known) else (column, bin_))
-        return names
+        return [_crosses.with_texts(name, texts) for name in self.names]
 
     def fill(
         self,
@@ -164,7 +188,7 @@ class Features:
     @property
     def number_names(self) -> list[str]:
         """The column behind each row of the scaling, so that it can be carried to another catalog version by name."""
-        return [self.names[first][0] for kind, _, first, _, number in self._blocks.tolist() if number >= 0 and kind != _TEXTS]
+        return [self.names[first][0] for kind, _, first, _, _ in self._blocks.tolist() if kind in (_INT, _DOUBLE, _AGE)]
 
 
 def _kinds_of(column: Column) -> tuple[int, ...]:
@@ -220,6 +244,11 @@ def _fill_row(values, states, item_codes, item_offsets, blocks, scaling, index_o
     for b in range(blocks.shape[0]):
         block = blocks[b]
         kind, column, first, size = block[_KIND], block[_COLUMN], block[_FIRST], block[_SIZE]
+        if kind == _CROSS:
+            a, b = blocks[column], blocks[block[_NUMBER]]
+            n = _crosses.append_cross(_side_kind(a), _side_place(a, values, states, scaling, now), _side_kind(b),
+                                      _side_place(b, values, states, scaling, now), first, index_out, value_out, n)
+            continue
         state = states[column]
         if kind >= _INT and state == 0:
             if kind == _CYCLE:
@@ -250,7 +279,7 @@ def _fill_row(values, states, item_codes, item_offsets, blocks, scaling, index_o
 def _fill_numbers(values, states, blocks, numbers, now):
     for b in range(blocks.shape[0]):
         kind, column, number = blocks[b, _KIND], blocks[b, _COLUMN], blocks[b, _NUMBER]
-        if number >= 0 and kind != _TEXTS:
+        if kind == _INT or kind == _DOUBLE or kind == _AGE:
             numbers[number] = _number(values, column, kind, now) if states[column] == 0 else math.nan
 
 
@@ -288,9 +317,30 @@ def _number(values, column, kind, now):
 
 
 @scalar
-def _append_number(number, scaling, row, first, index_out, value_out, n):
+def _side_kind(block):
+    """What a column is as a side of a cross."""
+    return block[_KIND] if block[_KIND] <= _TEXT else _crosses.NUMBER
+
+
+@scalar
+def _side_place(block, values, states, scaling, now):
+    """Where a column stands as a side of a cross: a number's z, NaN where it is absent; else the place of its category."""
+    kind, column = block[_KIND], block[_COLUMN]
+    if kind <= _TEXT:
+        return np.float64(_crosses.category_place(kind, values[column], states[column]))
+    return _standard(_number(values, column, kind, now), scaling, block[_NUMBER]) if states[column] == 0 else math.nan
+
+
+@scalar
+def _standard(number, scaling, row):
+    """The standard score within +/- Z_MAX; NaN of NaN."""
     z = (number - scaling[row, _scaling.MEAN]) * scaling[row, _scaling.INVERSE]
-    z = min(max(z, -Z_MAX), Z_MAX)
+    return z if math.isnan(z) else min(max(z, -Z_MAX), Z_MAX)
+
+
+@scalar
+def _append_number(number, scaling, row, first, index_out, value_out, n):
+    z = _standard(number, scaling, row)
     place = (z + Z_MAX) * ((N_KNOTS - 1) / (2.0 * Z_MAX))
     knot = min(int(place), N_KNOTS - 2)
     share = place - knot

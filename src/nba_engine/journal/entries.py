@@ -12,7 +12,7 @@ from nba_engine.errors import StoreError
 from nba_engine.journal.codec import pack, pack_plain, unpack
 from nba_engine.records import Decision, Offer, Outcome
 
-DECISION, OUTCOME, TAUGHT, HISTORY, REQUEST, CATALOG = "decision", "outcome", "taught", "history", "request", "catalog"
+DECISION, OUTCOME, TAUGHT, HISTORY, REQUEST, CATALOG, PROMOTED = "decision", "outcome", "taught", "history", "request", "catalog", "promoted"
 """The kinds of entries. Keys: the decision's id; for a request its id, with the decision's id as payload; for a catalog a hash of it."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)

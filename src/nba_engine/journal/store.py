@@ -22,7 +22,7 @@ from typing import Any, Literal, NamedTuple
 from nba_engine.errors import StoreError
 from nba_engine.journal.folder_lock import FolderLock
 
-FORMAT = 2
+FORMAT = 3
 """Version of the tables; a store with a higher one was written by a newer release and is refused."""
 COMMIT_INTERVAL_S = 0.1
 """How long a decision that nobody answers may stay in the buffer."""

@@ -7,8 +7,8 @@ the entities on its path, int32[5] (global, issue, group, action, treatment), -1
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Protocol
 
 import msgspec
 import numpy as np
@@ -26,31 +26,32 @@ class Receipt(msgspec.Struct, frozen=True, eq=False, gc=False):
     """What one update added to the sums of a model; subtracting it takes the update back.
 
     index int32[n_active]: features; entities int32[n_levels]: the path without its gaps; deltas int32[2, n_active, n_levels]: fixed point
-    as the model defines it.
+    as the model defines it; model: names which of several models it is of (31 bits), 0 where there is one.
     """
 
     index: Index
     entities: Index
     deltas: Index
+    model: int = 0
 
     def to_bytes(self) -> bytes:
-        """Little-endian int32: n_active, n_levels, index, entities, deltas. About 2.5 kB at 100 features and 3 levels."""
-        sizes = np.array([self.index.size, self.entities.size], dtype="<i4")
+        """Little-endian int32: n_active, n_levels, model, index, entities, deltas. About 2.5 kB at 100 features and 3 levels."""
+        sizes = np.array([self.index.size, self.entities.size, self.model], dtype="<i4")
         return b"".join(part.astype("<i4").tobytes() for part in (sizes, self.index, self.entities, self.deltas))
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Receipt:
         """The inverse of `to_bytes`."""
         numbers = np.frombuffer(data, dtype="<i4").astype(np.int32)
-        n_active, n_levels = numbers[:2].tolist()
-        index, entities, deltas = np.split(numbers[2:], [n_active, n_active + n_levels])
-        return cls(index, entities, deltas.reshape(2, n_active, n_levels))
+        n_active, n_levels, model = numbers[:3].tolist()
+        index, entities, deltas = np.split(numbers[3:], [n_active, n_active + n_levels])
+        return cls(index, entities, deltas.reshape(2, n_active, n_levels), model)
 
     def moved(self, feature_of: Index, entity_of: Index) -> Receipt:
         """The same receipt in the numbering of another catalog version; what has no place there (-1) is dropped."""
         index, entities = feature_of[self.index], entity_of[self.entities]
         deltas = self.deltas[:, index >= 0][:, :, entities >= 0]
-        return Receipt(index[index >= 0], entities[entities >= 0], np.ascontiguousarray(deltas))
+        return Receipt(index[index >= 0], entities[entities >= 0], np.ascontiguousarray(deltas), self.model)
 
 
 class Model(Protocol):
@@ -58,6 +59,12 @@ class Model(Protocol):
 
     version: int
     """Increases with each change of beliefs."""
+
+    expected: float
+    """The propensity that the last `update` found before it learned."""
+
+    axes: ClassVar[Mapping[str, tuple[str, ...]]]
+    """What the places along each axis of each array of its state stand for, as `carried` reads it."""
 
     def scratch(self, n_rows: int) -> Any:
         """Arrays that scoring writes to, for up to `n_rows` rows at once: one thread at a time."""
@@ -88,13 +95,22 @@ class Model(Protocol):
         """A model that scores as this one does now, whatever is learned meanwhile; it cannot learn."""
         ...
 
-    def update(self, index: Index, value: Floats, n_active: int, candidate: int, reward: float) -> Receipt:
-        """Learn that `candidate`, presented under these features, earned `reward` in [0, 1]."""
+    def update(self, index: Index, value: Floats, n_active: int, candidate: int, reward: float, at_us: int = 0) -> Receipt:
+        """Learn that `candidate`, presented under these features, earned `reward` in [0, 1]; `at_us` (UTC microseconds) for models that forget."""
         ...
 
-    def update_rows(self, index: Index, value: Floats, n_active: Offsets, candidates: Index, rewards: Floats) -> None:
+    def update_rows(self, index: Index, value: Floats, n_active: Offsets, candidates: Index, rewards: Floats, at_us: Offsets | None = None,
+                    expected_out: Floats | None = None) -> None:
         """Learn n outcomes one after the other, as `update` would, without receipts: index int32[n, a], value float64[n, a], n_active int64[n],
-        candidates int32[n], rewards float64[n] in [0, 1]."""
+        candidates int32[n], rewards float64[n] in [0, 1], at_us int64[n]; the propensities before each go to `expected_out` float64[n]."""
+        ...
+
+    def spread(self, index: Index, value: Floats, n_active: int, candidate: int) -> float | None:
+        """Posterior standard deviation of the linear predictor of one candidate, for intervals; None where that of `score` says all there is."""
+        ...
+
+    def inherit(self) -> None:
+        """Let entities that know nothing start from their relatives, where the model does that now and then and not at every scoring."""
         ...
 
     def take_back(self, receipt: Receipt) -> None:
@@ -120,7 +136,42 @@ def entities_of(path: Index) -> Index:
     return path[path >= 0]
 
 
-def positions(old_names: list[Any], new_names: list[Any]) -> Index:
+def carried(state: Mapping[str, npt.NDArray[Any]], axes: Mapping[str, tuple[str, ...]], old_features: Sequence[Any], old_entities: Sequence[Any],
+            new_features: Sequence[Any], new_entities: Sequence[Any]) -> State:
+    """The state for another catalog version: what both versions know by name moves, what is new is 0, nothing learned.
+
+    `axes` says what the places along each axis of each array stand for: "feature", "entity", "listed" (the entities that the state's own array
+    `entities` names), or "" for what stays as it is. To keep what leaves, append its names to the new ones: surplus features and entities.
+    """
+    places = {"feature": (positions(old_features, new_features), len(new_features)),
+              "entity": (positions(old_entities, new_entities), len(new_entities))}
+    found = dict(state)
+    if "entities" in state:
+        numbers = places["entity"][0][state["entities"]]
+        stays = np.cumsum(numbers >= 0) - 1
+        places["listed"] = np.where(numbers >= 0, stays, -1).astype(np.int32), int((numbers >= 0).sum())
+        found["entities"] = numbers
+    for name, array in found.items():
+        for axis, kind in enumerate(axes[name]):
+            if kind:
+                array = _moved(array, axis, *places[kind])
+        found[name] = array
+    return found
+
+
+def _moved(array: npt.NDArray[Any], axis: int, places: Index, n_places: int) -> npt.NDArray[Any]:
+    if n_places == len(places) and np.array_equal(places, np.arange(n_places)):
+        return array
+    moved = np.zeros((*array.shape[:axis], n_places, *array.shape[axis + 1:]), array.dtype)
+    into, out = np.moveaxis(moved, axis, 0), np.moveaxis(array, axis, 0)
+    if np.array_equal(places, np.arange(len(places))):  # the usual reload adds at most some actions
+        into[: len(places)] = out
+    else:
+        into[places[places >= 0]] = out[places >= 0]
+    return moved
+
+
+def positions(old_names: Sequence[Any], new_names: Sequence[Any]) -> Index:
     """int32[len(old_names)]: where each old name stands among the new ones, -1 where it does not."""
     place = {name: i for i, name in enumerate(new_names)}
     return np.array([place.get(name, -1) for name in old_names], dtype=np.int32)

@@ -15,33 +15,18 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from copy import copy
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from nba_engine.models import posterior
-from nba_engine.models.contract import Floats, Index, Offsets, Receipt, State, entities_of, positions
+from nba_engine.models import contract, inheriting, posterior
+from nba_engine.models.contract import Floats, Index, Offsets, Receipt, State, entities_of
+from nba_engine.models.prior import Prior, prior_table
 from nba_engine.numerics.kernel import kernel, scalar
 from nba_engine.numerics.normal import cdf_and_pdf, normal_cdf, normal_pdf
 
 _RECEIPT_MAX = 2**31 - 1
-
-
-@dataclass(frozen=True, slots=True)
-class Prior:
-    """What is believed before the first outcome.
-
-    variance : of one coefficient, summed over the levels of a path
-    shares : how the levels (global, issue, group, action, treatment) share it; those absent from a path leave theirs to its last level
-    bias_mean, bias_variance : of the global bias. Wide, so that the base rate is learned first and by all together
-    """
-
-    variance: float = 0.15
-    shares: tuple[float, float, float, float, float] = (0.02, 0.01, 0.03, 0.74, 0.2)
-    bias_mean: float = 0.0
-    bias_variance: float = 1.0
 
 
 class Probit:
@@ -54,14 +39,19 @@ class Probit:
     n_entities : at least one more than the largest in `paths`; the surplus keeps beliefs of entities that have left
     """
 
+    axes: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "sums": ("entity", "feature", ""), "entities": ("",), "given": ("listed", "feature"), "narrowed": ("listed", ""), "version": ("",)}
+
     def __init__(self, n_features: int, paths: Index, n_entities: int, prior: Prior = Prior()) -> None:
-        self.version = 0
+        self.version, self.expected = 0, 0.5
         self._paths = np.ascontiguousarray(paths, dtype=np.int32)
         self._entities = [entities_of(path) for path in self._paths]
-        self._prior = _prior_of(self._paths, n_entities, prior)
+        self._first_prior = prior_table(self._paths, n_entities, prior)
+        self._prior = self._first_prior.copy()
+        self._given: dict[int, npt.NDArray[np.float32]] = {}
         self._sums = np.zeros((n_entities, n_features, 2), dtype=np.int64)
         self._packed = posterior.scoring_copy(n_features, n_entities)
-        posterior.refresh(self._prior, self._sums, self._packed)
+        self._is_behind = True
 
     def scratch(self, n_rows: int) -> tuple[npt.NDArray[np.float32], Floats]:
         """Arrays for scoring up to `n_rows` rows at once, one thread at a time: 8 bytes a row and entity."""
@@ -71,6 +61,8 @@ class Probit:
     def score(self, scratch: tuple[npt.NDArray[np.float32], Floats], index: Index, value: Floats, n_active: Offsets, offsets: Offsets,
               candidates: Index, mean_out: Floats, deviation_out: Floats) -> None:
         """Write propensity and its standard deviation (delta method: phi(m / c) s / c, c = sqrt(1 + s^2)) for each candidate of each row."""
+        if self._is_behind:
+            self._catch_up()
         totals, below = scratch
         _fill_scores(index, value, n_active, offsets, self._packed, self._prior, totals, self._paths, candidates, below, mean_out, deviation_out)
 
@@ -81,36 +73,73 @@ class Probit:
 
     def take_over(self, before: Probit) -> bool:
         """Go on with the tables of a model that is given up; False where an entity's prior has changed, since the scoring copy depends on it."""
-        if not np.array_equal(self._prior, before._prior) or self._sums.shape != before._sums.shape:
+        if not np.array_equal(self._first_prior, before._first_prior) or self._sums.shape != before._sums.shape:
             return False
         self._sums, self._packed, self.version = before._sums, before._packed, before.version
+        self._prior, self._given, self._is_behind = before._prior, before._given, before._is_behind
         return True
 
     def frozen(self) -> Probit:
         """A model that scores as this one does now, whatever is learned meanwhile; it cannot learn."""
+        self._catch_up()
         found = copy(self)
-        found._packed = self._packed.copy()
+        found._packed, found._prior = self._packed.copy(), self._prior.copy()
         return found
 
-    def update(self, index: Index, value: Floats, n_active: int, candidate: int, reward: float) -> Receipt:
+    def spread(self, index: Index, value: Floats, n_active: int, candidate: int) -> float:
+        """The root of the sum of the coefficients' variances: it covers where the narrower one of `score` does not (docs/maths/probit.md)."""
+        active, entities = index[:n_active], self._entities[candidate][:, None]
+        prior = np.where(active == 0, self._prior[posterior.BIAS_PRECISION, entities], self._prior[posterior.PRECISION, entities])
+        return float(np.sqrt((value[:n_active] ** 2 / (prior + self._sums[entities, active, 0] / posterior.SCALE)).sum()))
+
+    def inherit(self) -> None:
+        """Let every entity that no outcome has taught start from what its siblings have learned, with a prior of its own: models/inheriting.py."""
+        found = self._siblings().inheritances()
+        for entity, start in found.items():
+            self._narrow(entity, 1.0 / start.bias_variance, 1.0 / start.variance)
+            given = (start.mean / start.variance).astype(np.float32)
+            given[0] = start.mean[0] / start.bias_variance
+            self._given[entity] = given
+            self._sums[entity, :, 1] = np.rint(given * np.float64(posterior.SCALE)).astype(np.int64)
+        if found:
+            self._is_behind = True
+            self.version += 1
+
+    def _siblings(self) -> inheriting.Siblings:
+        return inheriting.Siblings(self._paths, self._sums, self._given, self._first_prior[posterior.VARIANCE])
+
+    def _narrow(self, entity: int, bias_precision: float, precision: float) -> None:
+        """Give an entity a prior of its own; its means stand in the sums."""
+        rows = [posterior.BIAS_PRECISION, posterior.PRECISION, posterior.BIAS_VARIANCE, posterior.VARIANCE]
+        self._prior[rows, entity] = bias_precision, precision, 1.0 / bias_precision, 1.0 / precision
+
+    def update(self, index: Index, value: Floats, n_active: int, candidate: int, reward: float, at_us: int = 0) -> Receipt:
         """Learn one presented candidate's reward in [0, 1]."""
         if not 0.0 <= reward <= 1.0:
             raise ValueError(f"the reward is {reward}; the model needs one between 0 and 1")
         entities = self._entities[candidate]
         deltas = np.empty((2, n_active, entities.size), dtype=np.int32)
         active = index[:n_active].copy()
-        beliefs = np.empty((2, n_active, entities.size))
-        _fill_update(active, value, entities, self._prior, float(reward), self._sums, self._packed, beliefs, deltas)
+        beliefs, expected = np.empty((2, n_active, entities.size)), np.empty(1)
+        _fill_update(active, value, entities, self._prior, float(reward), self._sums, self._packed, beliefs, deltas, expected)
+        self.expected = expected.item()
         self.version += 1
         return Receipt(active, entities, deltas)
 
-    def update_rows(self, index: Index, value: Floats, n_active: Offsets, candidates: Index, rewards: Floats) -> None:
-        """Learn n outcomes one after the other; the scoring copy follows at the end. Cost: O(features * entities) besides the updates."""
+    def update_rows(self, index: Index, value: Floats, n_active: Offsets, candidates: Index, rewards: Floats, at_us: Offsets | None = None,
+                    expected_out: Floats | None = None) -> None:
+        """Learn n outcomes one after the other; the scoring copy follows when it is read next, at O(features * entities)."""
         n_levels = self._paths.shape[1]
+        expected = np.empty(len(candidates)) if expected_out is None else expected_out
         _fill_updates(index, value, n_active, candidates, rewards, self._paths, self._prior, self._sums, np.empty(n_levels, np.int32),
-                      np.empty((2, index.shape[1], n_levels)))
-        posterior.refresh(self._prior, self._sums, self._packed)
+                      np.empty((2, index.shape[1], n_levels)), expected)
+        self._is_behind = True
         self.version += len(candidates)
+
+    def _catch_up(self) -> None:
+        """Bring the scoring copy in step with what was learned by rows or inherited."""
+        posterior.refresh(self._prior, self._sums, self._packed)
+        self._is_behind = False
 
     def take_back(self, receipt: Receipt) -> None:
         """Subtract what `update` added."""
@@ -119,60 +148,38 @@ class Probit:
 
     @property
     def nbytes(self) -> int:
-        """20 bytes per feature and entity, and 40 per entity."""
-        return self._sums.nbytes + self._packed.nbytes + self._prior.nbytes + self._paths.nbytes
+        """20 bytes per feature and entity, 4 more for an entity that has inherited, and 80 per entity."""
+        given = sum(row.nbytes for row in self._given.values())
+        return self._sums.nbytes + self._packed.nbytes + 2 * self._prior.nbytes + self._paths.nbytes + given
 
     def state(self) -> State:
-        """`sums` int64[n_entities, n_features, 2] in units of 2**-24 and `version`; copies."""
-        return {"sums": self._sums.copy(), "version": np.array([self.version], dtype=np.int64)}
+        """`sums` int64[n_entities, n_features, 2] in units of 2**-24; of the n `entities` int32[n] that have inherited, `given` float32[n,
+        n_features], the part of precision * mean that is in the sums, and `narrowed` float64[n, 2], the precisions of bias and others; `version`.
+        Copies.
+        """
+        heirs = sorted(self._given)
+        given = np.array([self._given[entity] for entity in heirs], np.float32).reshape(-1, self._sums.shape[1])
+        narrowed = self._prior[[posterior.BIAS_PRECISION, posterior.PRECISION]][:, heirs].T.copy()
+        return {"sums": self._sums.copy(), "entities": np.array(heirs, np.int32), "given": given, "narrowed": narrowed,
+                "version": np.array([self.version], dtype=np.int64)}
 
     def load(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
         """Take over what `state` or `carried` gave."""
         if state["sums"].shape != self._sums.shape:
             raise ValueError(f"beliefs of shape {state['sums'].shape} do not fit; {self._sums.shape} (entities, features, 2) is needed")
         self._sums[:] = state["sums"]
+        self._prior[:] = self._first_prior
+        self._given = dict(zip(state["entities"].tolist(), state["given"].copy(), strict=True))
+        for entity, narrowed in zip(self._given, state["narrowed"].tolist(), strict=True):
+            self._narrow(entity, *narrowed)
         self.version = int(state["version"][0])
-        posterior.refresh(self._prior, self._sums, self._packed)
+        self._is_behind = True
 
 
-def carried(
-    state: Mapping[str, npt.NDArray[Any]],
-    old_features: list[Any],
-    old_entities: list[Any],
-    new_features: list[Any],
-    new_entities: list[Any],
-) -> State:
-    """The state for another catalog version: beliefs move by name (feature, entity), what is new starts from its prior.
-
-    To keep what leaves, append its names to the new lists; they are surplus entities of the next model.
-    """
-    sums = np.zeros((len(new_entities), len(new_features), 2), dtype=np.int64)
-    if old_features == new_features and old_entities == new_entities[: len(old_entities)]:  # the usual reload adds at most some actions
-        sums[: len(old_entities)] = state["sums"]
-        return {"sums": sums, "version": state["version"] + 1}
-    feature_of, entity_of = positions(old_features, new_features), positions(old_entities, new_entities)
-    old_f, old_e = np.nonzero(feature_of >= 0)[0], np.nonzero(entity_of >= 0)[0]
-    sums[np.ix_(entity_of[old_e], feature_of[old_f])] = state["sums"][np.ix_(old_e, old_f)]
-    return {"sums": sums, "version": state["version"] + 1}
-
-
-def _prior_of(paths: Index, n_entities: int, prior: Prior) -> posterior.Prior:
-    """float64[5, n_entities]; an entity that no path names gets the precision 1 of a place that is not used."""
-    table = np.ones((5, n_entities))
-    table[posterior.BIAS_SHIFT] = 0.0
-    for path in paths:
-        levels = np.nonzero(path >= 0)[0]
-        for level in levels:
-            share = prior.shares[level]
-            if level == levels[-1]:
-                share = 1.0 - sum(prior.shares[other] for other in levels[:-1])
-            table[[posterior.BIAS_PRECISION, posterior.PRECISION], path[level]] = 1.0 / (prior.variance * share)
-    used = np.unique(paths[:, 0][paths[:, 0] >= 0])
-    table[posterior.BIAS_PRECISION, used] = 1.0 / prior.bias_variance
-    table[posterior.BIAS_SHIFT, used] = prior.bias_mean / prior.bias_variance
-    table[posterior.BIAS_VARIANCE] = 1.0 / table[posterior.BIAS_PRECISION]
-    table[posterior.VARIANCE] = 1.0 / table[posterior.PRECISION]
-    return table
+def carried(state: Mapping[str, npt.NDArray[Any]], old_features: list[Any], old_entities: list[Any], new_features: list[Any],
+            new_entities: list[Any]) -> State:
+    """contract.carried with these axes."""
+    return contract.carried(state, Probit.axes, old_features, old_entities, new_features, new_entities)
 
 
 @kernel
@@ -284,14 +291,14 @@ def _fill_propensity_with(features, value, n_active, offsets, packed, totals, pr
 
 
 @kernel
-def _fill_update(index, value, entities, prior, reward, sums, packed, beliefs, deltas):
+def _fill_update(index, value, entities, prior, reward, sums, packed, beliefs, deltas, expected):
     """The step of one outcome, and that step taken."""
-    _fill_receipt(index, value, entities, prior, sums, reward, beliefs, deltas)
+    _fill_receipt(index, value, entities, prior, sums, reward, beliefs, deltas, expected)
     posterior._fill_sums(prior, index, entities, deltas, 1, sums, packed)
 
 
 @kernel
-def _fill_updates(index, value, n_active, candidates, rewards, paths, prior, sums, entities, beliefs):
+def _fill_updates(index, value, n_active, candidates, rewards, paths, prior, sums, entities, beliefs, expected):
     """Row after row the step of its outcome, taken at once: the arithmetic of `_fill_receipt`, to the bit."""
     for r in range(candidates.shape[0]):
         n_levels = 0
@@ -300,6 +307,7 @@ def _fill_updates(index, value, n_active, candidates, rewards, paths, prior, sum
                 entities[n_levels] = paths[candidates[r], level]
                 n_levels += 1
         mean, variance = _fill_eta(index[r, : n_active[r]], value[r], entities[:n_levels], prior, sums, beliefs)
+        expected[r] = normal_cdf(mean / math.sqrt(1.0 + variance))
         gradient, information = _step(mean, variance, rewards[r])
         for i in range(n_active[r]):
             x = value[r, i]
@@ -312,12 +320,13 @@ def _fill_updates(index, value, n_active, candidates, rewards, paths, prior, sum
 
 
 @kernel
-def _fill_receipt(index, value, entities, prior, sums, reward, beliefs, deltas):
+def _fill_receipt(index, value, entities, prior, sums, reward, beliefs, deltas, expected):
     """One outcome's step in natural parameters, in units of 2**-24: every active coefficient gets the information about eta.
 
-    `beliefs` f64[2, n_active, n_levels] takes mean and variance of each coefficient, which are read once.
+    `beliefs` f64[2, n_active, n_levels] takes mean and variance of each coefficient, which are read once; `expected` f64[1] the propensity.
     """
     mean, variance = _fill_eta(index, value, entities, prior, sums, beliefs)
+    expected[0] = normal_cdf(mean / math.sqrt(1.0 + variance))
     gradient, information = _step(mean, variance, reward)
     for i in range(index.shape[0]):
         x = value[i]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from nba_engine.replay.estimators import ESTIMATORS, Estimate, estimate
+from nba_engine.replay.folding import Tail
 from nba_engine.replay.intervals import Bounds, bernstein_interval, bootstrap_interval, confidence_sequence
-from nba_engine.replay.logs import Finding, Log
-from nba_engine.replay.report import Report, Tail, run
+from nba_engine.replay.judging import Finding
+from nba_engine.replay.logs import Log
+from nba_engine.replay.report import Report, run
 from nba_engine.replay.slates import SLATE_ESTIMATORS, estimate_slates, rank_marginals
 from nba_engine.replay.tuning import Tuned, tune
 from nba_engine.replay.verdict import Thresholds

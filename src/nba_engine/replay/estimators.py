@@ -14,19 +14,27 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from nba_engine.errors import ReplayError
+from nba_engine.replay.adaptive import FIRST_BLOCK, Blocks, fold_in_time, stabilised
+from nba_engine.replay.betting import betting_bounds
 from nba_engine.replay.importance import Float, check_rows
 from nba_engine.replay.likelihood import cressie_read, maximum_likelihood
-from nba_engine.replay.sums import IMPORTANCE_WEIGHT, Estimator, Sums, as_it_is, by_delta, fold, merge, nothing
+from nba_engine.replay.sums import IMPORTANCE_WEIGHT, Atoms, Estimator, Sums, as_it_is, by_delta, fold, merge, nothing
 from nba_engine.replay.verdict import Evidence, Thresholds, Verdict, judge
 
 NORMAL_975 = 1.959963984540054
 """The standard normal's 97.5 % point: a two-sided 95 % interval."""
+EVENED_OUT = (
+    "the log's writer learned meanwhile: rows count the less the larger the importance weights before them, "
+    f"and the first {FIRST_BLOCK} rows only set the scale"
+)
+BY_BETTING = "too little of the log resembles the target for a normal interval: this one is by betting, and holds for rewards in [0, 1] at any size"
+LIMIT_TRUSTED = "the interval of a log whose writer learned holds in the limit; rewards outside [0, 1] allow no other"
 
 
 def _clipped(w: Float, largest: float) -> Float:
@@ -106,7 +114,30 @@ class Estimate:
 
 def finish(sums: Sums, thresholds: Thresholds | None = None) -> Estimate:
     """Sums to an estimate with its standard error (delta method where it is not a plain mean), interval and verdict."""
-    value, variance = sums.estimator.combine(sums)
+    return _concluded(sums, sums.estimator.combine(sums), NORMAL_975, thresholds)
+
+
+def finish_in_time(blocks: Blocks, atoms: Atoms | None, thresholds: Thresholds | None = None) -> Estimate:
+    """Blocks of a log whose writer learned, to an estimate: value and standard error with rows evened out (adaptive.py).
+
+    The interval is Student's where the verdict is ok, and by betting (betting.py; stretched to hold the value) where it is not, for then no limit
+    can be trusted. `atoms` are those of the whole log; None where rewards leave [0, 1].
+    """
+    from scipy.special import stdtrit
+
+    whole, evened, freedom = stabilised(blocks)
+    found = _concluded(whole, evened.estimator.combine(evened), float(stdtrit(freedom, 0.975)), thresholds)
+    if found.verdict == "ok" or math.isnan(found.value):
+        return replace(found, warnings=(*found.warnings, EVENED_OUT))
+    if atoms is None:
+        return replace(found, warnings=(*found.warnings, EVENED_OUT, LIMIT_TRUSTED))
+    low, high = betting_bounds(atoms, 0.95)
+    bounds = min(low, found.value), max(high, found.value)
+    return replace(found, interval=bounds, warnings=(*found.warnings, EVENED_OUT, BY_BETTING))
+
+
+def _concluded(sums: Sums, found: tuple[float, float], quantile: float, thresholds: Thresholds | None) -> Estimate:
+    value, variance = found
     return conclude(
         sums.estimator.name,
         value,
@@ -117,6 +148,7 @@ def finish(sums: Sums, thresholds: Thresholds | None = None) -> Estimate:
         square_weight=sums.square_importance_weight,
         largest_weight=sums.max_importance_weight,
         unsupported=None if sums.unsupported is None else sums.unsupported / sums.n,
+        quantile=quantile,
         thresholds=thresholds,
     )
 
@@ -132,12 +164,13 @@ def conclude(
     square_weight: float,
     largest_weight: float,
     unsupported: float | None = None,
+    quantile: float = NORMAL_975,
     thresholds: Thresholds | None = None,
 ) -> Estimate:
     """The estimate of a value, given the variance of one row's influence on it and the facts about the w of n rows."""
     known = n > 1 and not math.isnan(value)
     std_error = math.sqrt(variance / n) if known else math.inf
-    half = NORMAL_975 * std_error
+    half = quantile * std_error
     ess = (n * mean_weight) ** 2 / square_weight if square_weight > 0 else 0.0
     evidence = Evidence(
         n=n,
@@ -183,6 +216,7 @@ def estimate(
     q_logged: Any = None,
     q_target: Any = None,
     unsupported: Any = None,
+    adaptive: bool = False,
     thresholds: Thresholds | None = None,
     max_importance_weight: float | None = None,
     threshold: float | None = None,
@@ -205,6 +239,9 @@ def estimate(
         A reward model's word on the logged action, and its expectation under the target; dm needs the second, every name with dr both.
     unsupported : float64[n] in [0, 1], optional
         The target's mass on what the log could not choose (`importance.unsupported_mass`); without it support cannot be checked.
+    adaptive
+        Whether the log's writer learned from earlier rows (an engine does): the plain interval may then fail, and rows, in the order of time, are
+        evened out instead (`finish_in_time`). A reward model must then know earlier rows only. Not for maximum_likelihood.
     thresholds
         When to refuse; `Thresholds()` by default.
     max_importance_weight, threshold, shrinkage, smoothing
@@ -224,4 +261,8 @@ def estimate(
     options = {"max_importance_weight": max_importance_weight, "threshold": threshold, "shrinkage": shrinkage, "smoothing": smoothing}
     estimator, parameter = choose_estimator(name, options)
     rows = check_rows(reward=reward, p_log=p_log, p_target=p_target, q_logged=q_logged, q_target=q_target, unsupported=unsupported)
+    if adaptive:
+        bounded = 0 <= rows.reward.min() <= rows.reward.max() <= 1
+        atoms = fold(ESTIMATORS["maximum_likelihood"], rows).atoms if bounded else None
+        return finish_in_time(fold_in_time(estimator, rows, 0, parameter), atoms, thresholds)
     return finish(fold(estimator, rows, parameter), thresholds)

@@ -9,13 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nba_engine.errors import ReplayError
+from nba_engine.replay.betting import above
 from nba_engine.replay.estimators import ESTIMATORS, choose_estimator
 from nba_engine.replay.importance import Float, check_rows
 from nba_engine.replay.sums import BASE, IMPORTANCE_WEIGHT, PART, Estimator, Sums, columns_of
-
-_BETS = 0.99 * 0.6 ** np.arange(18)
-"""Stakes of the confidence sequence, 0.99 to 0.0002: the best one for n rows is near sqrt(14 / n) / their deviation."""
-
 
 def bootstrap_interval(
     name: str,
@@ -144,11 +141,7 @@ def confidence_sequence(
 
     Notes
     -----
-    Rewards scaled to [0, 1], a gambler who bets a share b that w r exceeds m has, if m is the mean, a fair game: wealth prod(1 + b (w_i r_i - m))
-    passes 2 / (1 - level) with chance (1 - level) / 2 at most, ever. What m makes the mean wealth over 18 shares b pass it is ruled out; from
-    above the same with w (1 - r) and 1 - m.
-    **Source** Waudby-Smith and Ramdas 2024, "Estimating means of bounded random variables by betting"; Waudby-Smith, Wu, Ramdas, Karampatziakis,
-    Mineiro 2022, "Anytime-valid off-policy inference for contextual bandits" (one-sided, w unbounded); Orabona and Jun 2024 (mixture over shares).
+    The law and its sources: `betting.py`; rewards are scaled to [0, 1].
     **Cost** O(18 d) per step of a root search, d the distinct w r.
 
     Examples
@@ -167,28 +160,15 @@ def confidence_sequence(
     if not len(looks) or looks[0] < 1 or looks[-1] > n or (np.diff(looks) <= 0).any():
         raise ReplayError(f"at is {at}; give ascending numbers of rows from 1 to {n}")
     scaled, w = (rows.reward - least) / (most - least), rows.importance_weight
-    wanted = math.log(2 / (1 - level))
-    low = np.maximum.accumulate([_ruled_out(w[:look] * scaled[:look], wanted) for look in looks])
-    high = 1 - np.maximum.accumulate([_ruled_out(w[:look] * (1 - scaled[:look]), wanted) for look in looks])
+    low = np.maximum.accumulate([_ruled_out(w[:look], scaled[:look], level) for look in looks])
+    high = 1 - np.maximum.accumulate([_ruled_out(w[:look], 1 - scaled[:look], level) for look in looks])
     return Bounds(looks, least + (most - least) * low, least + (most - least) * high)
 
 
-def _ruled_out(gain: Float, wanted: float) -> float:
-    """The largest mean in [0, 1] at which the log of the mixed wealth reaches `wanted`; wealth falls as the mean rises."""
-    from scipy.optimize import brentq
-    from scipy.special import logsumexp
-
-    distinct, times = np.unique(gain, return_counts=True)
-
-    def over(mean: float) -> float:
-        wealth = [float((times * np.log1p(bet * (distinct - mean))).sum()) for bet in _BETS]
-        return float(logsumexp(wealth)) - math.log(len(_BETS)) - wanted
-
-    if over(0.0) <= 0:
-        return 0.0
-    if over(1.0) >= 0:
-        return 1.0
-    return max(0.0, float(brentq(over, 0.0, 1.0, xtol=1e-9)) - 1e-9)
+def _ruled_out(w: Float, reward: Float, level: float) -> float:
+    gain, times = np.unique(w * reward, return_counts=True)
+    n = times.astype(np.float64)
+    return above(gain, n, n, level)
 
 
 def _checked_estimator(name: str, parameter: float | None) -> tuple[Estimator, float]:

@@ -44,6 +44,12 @@ class Estimator:
     atoms: bool = False
 
 
+ATOMS_MAX = 2**16
+"""Distinct importance weights that are kept apart. Where there are more, those that share their first 12 binary digits count as their mean."""
+_DROPPED_BITS = 40
+_BINS_MAX = 2**20
+
+
 @dataclass(frozen=True, slots=True)
 class Atoms:
     """The distinct importance weights in ascending order, and per each the rows, their rewards' sum and sum of squares; float64[n_distinct]."""
@@ -94,7 +100,7 @@ def fold(estimator: Estimator, rows: Rows, parameter: float = float("nan")) -> S
     columns = columns_of(estimator, rows, parameter)
     w = columns[IMPORTANCE_WEIGHT]
     square, largest = float(np.einsum("n,n->", w, w)), float(w.max())
-    atoms = _atoms(w, np.ones(len(w)), rows.reward, rows.reward**2) if estimator.atoms else None
+    atoms = atoms_of(rows) if estimator.atoms else None
     mean = columns.mean(axis=1)
     columns -= mean[:, None]  # from here on w is centred
     return Sums(
@@ -125,7 +131,7 @@ def merge(a: Sums, b: Sums) -> Sums:
         square_importance_weight=a.square_importance_weight + b.square_importance_weight,
         max_importance_weight=max(a.max_importance_weight, b.max_importance_weight),
         unsupported=None if a.unsupported is None or b.unsupported is None else a.unsupported + b.unsupported,
-        atoms=None if a.atoms is None or b.atoms is None else _merged_atoms(a.atoms, b.atoms),
+        atoms=None if a.atoms is None or b.atoms is None else merge_atoms(a.atoms, b.atoms),
     )
 
 
@@ -144,10 +150,30 @@ def by_delta(sums: Sums, gradient: npt.ArrayLike) -> float:
     return max(float(g @ sums.comoment @ g), 0.0) / (sums.n - 1) if sums.n > 1 else 0.0
 
 
-def _atoms(w: Float, n: Float, reward: Float, square_reward: Float) -> Atoms:
-    distinct, place = np.unique(w, return_inverse=True)
-    return Atoms(distinct, *(np.bincount(place, values, len(distinct)) for values in (n, reward, square_reward)))
+def atoms_of(rows: Rows) -> Atoms:
+    """The distinct importance weights of a chunk."""
+    return _atoms(rows.importance_weight, np.ones(len(rows.reward)), rows.reward, rows.reward**2)
 
 
-def _merged_atoms(a: Atoms, b: Atoms) -> Atoms:
+def merge_atoms(a: Atoms, b: Atoms) -> Atoms:
+    """Those of both chunks together."""
     return _atoms(*(np.concatenate((getattr(a, name), getattr(b, name))) for name in Atoms.__slots__))
+
+
+def _atoms(w: Float, n: Float, reward: Float, square_reward: Float) -> Atoms:
+    if len(w) > ATOMS_MAX and len(np.unique(w[:: max(1, len(w) // 512)])) > 256:  # surely too many to be kept apart: no need to sort them
+        return _coarse_atoms(w, n, reward, square_reward)
+    distinct, place = np.unique(w, return_inverse=True)
+    found = Atoms(distinct, *(np.bincount(place, values, len(distinct)) for values in (n, reward, square_reward)))
+    return found if len(distinct) <= ATOMS_MAX else _coarse_atoms(distinct, found.n, found.reward, found.square_reward)
+
+
+def _coarse_atoms(w: Float, n: Float, reward: Float, square_reward: Float) -> Atoms:
+    digits = w.view(np.int64) >> _DROPPED_BITS
+    first = int(digits[digits > 0].min(initial=2**62))
+    place = np.where(digits > 0, digits - first + 1, 0)
+    if place.max() >= _BINS_MAX:
+        place = np.unique(digits, return_inverse=True)[1]
+    rows, total, rewards, squares = (np.bincount(place, values) for values in (n, n * w, reward, square_reward))
+    taken = rows > 0
+    return Atoms(total[taken] / rows[taken], rows[taken], rewards[taken], squares[taken])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -68,6 +69,8 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> tuple[Verdict, tuple[st
         refused.append(f"{unsupported:.1%} of what the target chooses could never be in the log, over {thresholds.unsupported_refused:.0%}")
     elif unsupported > 0:
         notes.append(f"{unsupported:.2%} of what the target chooses could never be in the log")
+    if refused:
+        refused.append(_what_would_answer(evidence, thresholds))
     tolerance = MEAN_IMPORTANCE_WEIGHT_ERRORS_MAX * evidence.mean_importance_weight_error + _ROUNDING
     if abs(evidence.mean_importance_weight - 1) > tolerance:
         notes.append(
@@ -79,3 +82,18 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> tuple[Verdict, tuple[st
         notes.append("the interval has no width because every reward that counted was the same; that is no certainty")
     verdict: Verdict = "refused" if refused else "weak" if weak else "ok"
     return verdict, (*refused, *weak, *notes)
+
+
+def _what_would_answer(evidence: Evidence, thresholds: Thresholds) -> str:
+    """The log to collect: where a share s of decisions is drawn as the target would, w is 1 / s at most, the effective sample size s n at least."""
+    n, ess = evidence.n, evidence.ess
+    needed = max(thresholds.ess_weak, thresholds.ess_refused)
+    if needed == math.inf:
+        return "what would answer: no log, under thresholds that none can reach"
+    share = min(max(thresholds.ess_share_weak, thresholds.ess_share_refused, needed / n, 1 / n), 0.5)
+    n_needed = max(n, math.ceil(needed / share))
+    found = f"what would answer: {n_needed:,} decisions of which {share:.1%} are drawn as the target would, and logged with the chance this gives"
+    more_of_it_helps = 0 < ess < thresholds.ess_refused and ess >= thresholds.ess_share_refused * n
+    if more_of_it_helps and not evidence.unsupported:
+        found += f"; or some {math.ceil(n * needed / ess):,} decisions logged as these were"
+    return found

@@ -15,6 +15,7 @@ from functools import lru_cache
 from nba_engine.errors import CheckError
 from nba_engine.rules.fitting import LOOSE, branch_type, comparable, fits, joined, mismatch, settled
 from nba_engine.rules.functions import VARIADIC, overloads
+from nba_engine.rules.parsing import PARSED_MAX, parse
 from nba_engine.rules.syntax import Call, Has, ListLiteral, Literal, Macro, MapLiteral, Name, Node, Select
 from nba_engine.rules.texts import compiled_pattern
 from nba_engine.rules.times import TIMESTAMP_PARTS, read_duration, read_timestamp, zone
@@ -57,6 +58,23 @@ def check(node: Node, facts: Mapping[str, Type], text: str) -> Checked:
     checking = _Checking(facts, text)
     type_ = checking.type_of(node, {})
     return Checked(node, settled(type_), checking.types)
+
+
+class Declared(dict[str, Type]):
+    """The types of declared facts as a key: `declared` gives one object for equal declarations."""
+
+    __hash__ = object.__hash__  # type: ignore[assignment]
+
+
+@lru_cache(maxsize=16)
+def declared(facts: tuple[tuple[str, Type], ...]) -> Declared:
+    return Declared(facts)
+
+
+@lru_cache(maxsize=PARSED_MAX)
+def read(text: str, facts: Declared) -> Checked:
+    """What a text says over declared facts: parsed and checked once while it is among the last PARSED_MAX, so that a reload reads what changed."""
+    return check(parse(text), facts, text)
 
 
 class _Checking:
@@ -170,7 +188,7 @@ class _Checking:
 
     def try_literals(self, node: Call) -> None:
         """Reads what the rule writes as text and will be read at every evaluation."""
-        last = node.arguments[-1]
+        last = node.arguments[-1] if node.arguments else None
         if not isinstance(last, Literal) or last.type != STRING:
             return
         read: Callable[[str], object] | None = {"matches": compiled_pattern, "duration": read_duration, "timestamp": read_timestamp}.get(

@@ -1,19 +1,16 @@
-"""Single conditions over one slot, and the cells into which a slot's values fall.
+"""Single conditions over one slot, each as the set of values that satisfy it.
 
-The constants that conditions compare a slot with cut its values into cells: below the first, equal to it, between it and the next, and so
-on. Every condition is then a set of cells, and all that a decision needs to know of a slot is the number of its cell. Texts are cut by their codes,
-of which only equality means anything; bools at true; doubles by integers in the same order (`ordered`), so that one search serves all.
-Cells 0, 1, 2 are: no value (missing, unknown, error), null, NaN.
+All values of a slot stand on one axis of integers: `NO_VALUE` (missing, unknown, error), `IS_NULL`, `IS_NAN`, then the slot's own numbers
+as int64. Texts stand there as their codes, of which only equality means anything; bools as 0 and 1; doubles as integers in their order (`ordered`).
+A condition is a union of intervals on that axis, so that conditions on one slot are joined by joining intervals, whatever they say.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import math
+import struct
+from collections.abc import Mapping
 from typing import Any
-
-import numpy as np
-import numpy.typing as npt
 
 from nba_engine.rules.normal import Leaf
 from nba_engine.rules.slots import NUMERIC_KINDS, Slots, constant_of
@@ -21,136 +18,147 @@ from nba_engine.rules.syntax import Call, Has, Literal, Node
 from nba_engine.rules.values import Duration, Timestamp
 from nba_engine.schema import BOOL, DOUBLE, STRING, Type
 
-NO_VALUE, IS_NULL, IS_NAN, FIRST_CELL = 0, 1, 2, 3
-_RELATIONS = {"_<_": (-1,), "_<=_": (-1, 0), "_==_": (0,), "_>=_": (0, 1), "_>_": (1,), "_!=_": (-1, 1)}
-_TURNED = {"_<_": "_>_", "_<=_": "_>=_", "_>_": "_<_", "_>=_": "_<=_"}
+LEAST, END = -(2**63), 2**63
+NO_VALUE, IS_NULL, IS_NAN = LEAST - 3, LEAST - 2, LEAST - 1
+_INT, _DOUBLE = struct.Struct("=q"), struct.Struct("=d")
+_CONSTANTS = {"int": (int, float), "double": (int, float), "string": (str,), "timestamp": (Timestamp,), "duration": (Duration,)}
+_TURNED = {"_<_": "_>_", "_<=_": "_>=_", "_>_": "_<_", "_>=_": "_<=_", "_==_": "_==_", "_!=_": "_!=_"}
+
+Region = tuple[int, ...]
+"""A set of values: `(a, b, c, d)` is everything from a to before b and from c to before d, in ascending order."""
+
+NOTHING: Region = ()
+EVERYTHING: Region = (NO_VALUE, END)
+GIVEN: Region = (IS_NAN, END)
+Condition = tuple[int, Region]
+"""A slot and the values of it that satisfy the condition."""
 
 
-@dataclass(frozen=True, slots=True)
-class Test:
-    """A condition on one slot. `relation`: a CEL comparison, `in`, `null`, `given` or `true`; `positive` False asks for definite falsehood."""
-
-    slot: int
-    relation: str
-    constants: tuple[Any, ...]
-    positive: bool
-
-
-def test_of(leaf: Leaf, slots: Slots, types: Mapping[int, Type]) -> Test:
-    """The test that decides `leaf`; slots are made as needed. What is not a comparison with a constant becomes a slot that holds a bool."""
+def condition_of(leaf: Leaf, slots: Slots, types: Mapping[int, Type]) -> Condition:
+    """The condition that decides `leaf`; slots are made as needed. What is not a comparison with a constant becomes a slot that holds a bool."""
     node, positive = leaf.node, leaf.positive
     if isinstance(node, Has) and (column := slots.column_of(node.operand)) is not None:
-        return Test(column, "given", (), positive)
+        return column, GIVEN if positive else outside(GIVEN)
     if isinstance(node, Call) and len(node.arguments) == 2:
         left, right = node.arguments
-        if node.function in _RELATIONS:
+        found = None
+        if node.function in _TURNED:
             found = _comparison(node.function, left, right, positive, slots, types)
-            found = found or _comparison(_TURNED.get(node.function, node.function), right, left, positive, slots, types)
-            if found is not None:
-                return found
-        elif node.function == "@in":
-            values = constant_of(right)
-            if isinstance(values, list) and _is_divided(left, slots, types) and _all_comparable(values, types[id(left)]):
-                return Test(slots.slot(left, types), "in", tuple(values), positive)
-    return Test(slots.slot(node, types), "true", (), positive)
+            found = found or _comparison(_TURNED[node.function], right, left, positive, slots, types)
+        elif node.function == "@in" and isinstance(values := constant_of(right), list) and _all_comparable(values, types[id(left)]):
+            found = _compared("_==_", values, left, positive, slots, types)
+        if found is not None:
+            return found
+    return slots.slot(node, types), _is(positive)
 
 
-def _comparison(function: str, left: Node, right: Node, positive: bool, slots: Slots, types: Mapping[int, Type]) -> Test | None:
+def meeting(a: Region, b: Region) -> Region:
+    """What lies in both."""
+    return _overlaid(a, b, 2)
+
+
+def union(a: Region, b: Region) -> Region:
+    """What lies in either."""
+    return _overlaid(a, b, 1)
+
+
+def outside(region: Region, within: Region = EVERYTHING) -> Region:
+    """What of the one interval `within` is not in `region`, all of which lies in it."""
+    low, high = within
+    bounds = region[1:] if region[:1] == (low,) else (low, *region)
+    return bounds[:-1] if bounds[-1:] == (high,) else (*bounds, high)
+
+
+def ordered(value: float) -> int:
+    """A double (not NaN) as an int64 in the same order: its bits, with those of negative numbers turned round."""
+    (bits,) = _INT.unpack(_DOUBLE.pack(value + 0.0))
+    return bits if bits >= 0 else bits ^ (2**63 - 1)
+
+
+def _is(truth: bool) -> Region:
+    return (1, END) if truth else (LEAST, 1)
+
+
+def _overlaid(a: Region, b: Region, n_needed: int) -> Region:
+    """Where at least `n_needed` of two regions lie."""
+    if a == b or not (a and b):
+        return (a or b) if a == b or n_needed == 1 else NOTHING
+    steps: dict[int, int] = {}
+    for region in (a, b):
+        for i, bound in enumerate(region):
+            steps[bound] = steps.get(bound, 0) + (-1 if i & 1 else 1)
+    bounds, depth = list[int](), 0
+    for bound in sorted(steps):
+        before, depth = depth, depth + steps[bound]
+        if (before >= n_needed) != (depth >= n_needed):
+            bounds.append(bound)
+    return tuple(bounds)
+
+
+def _comparison(function: str, left: Node, right: Node, positive: bool, slots: Slots, types: Mapping[int, Type]) -> Condition | None:
     if isinstance(right, Literal) and right.value is None:
         column = slots.column_of(left)
         if column is None or function not in ("_==_", "_!=_"):
             return None
-        return Test(column, "null", (), positive == (function == "_==_"))
-    constant = constant_of(right)
-    if constant is None or not _is_divided(left, slots, types):
+        return column, (IS_NULL, IS_NAN) if positive == (function == "_==_") else GIVEN
+    constant, type_ = constant_of(right), types[id(left)]
+    if constant is None or (type_.kind in ("string", "bool") and function not in ("_==_", "_!=_")):
         return None
-    if types[id(left)] == BOOL and isinstance(constant, bool) and function in ("_==_", "_!=_"):
-        return Test(slots.slot(left, types), "true", (), positive == (constant == (function == "_==_")))
-    if types[id(left)] == STRING and function not in ("_==_", "_!=_"):
-        return None
-    return Test(slots.slot(left, types), function, (constant,), positive) if _all_comparable([constant], types[id(left)]) else None
+    if type_ == BOOL and isinstance(constant, bool):
+        return slots.slot(left, types), _is(positive == (constant == (function == "_==_")))
+    return _compared(function, [constant], left, positive, slots, types) if _all_comparable([constant], type_) else None
 
 
-def _is_divided(node: Node, slots: Slots, types: Mapping[int, Type]) -> bool:
-    """Whether constants can cut the values of `node` into cells: numbers, times, bools, and facts that are texts."""
-    kind = types[id(node)].kind
-    return kind in (*NUMERIC_KINDS, "bool") or (kind == "string" and slots.column_of(node) is not None)
+def _compared(function: str, constants: list[Any], left: Node, positive: bool, slots: Slots, types: Mapping[int, Type]) -> Condition | None:
+    """`left` compared with constants, one of which must satisfy; None where no constant can cut the values of `left`."""
+    type_ = types[id(left)]
+    if not (type_.kind in NUMERIC_KINDS or (type_.kind == "string" and slots.column_of(left) is not None)):
+        return None
+    whole = GIVEN if type_ == DOUBLE else (LEAST, END)
+    region = NOTHING
+    for constant in constants:
+        equal = _equal_to(slots.code_of(left, constant) if type_ == STRING else constant, type_)
+        region = union(region, outside(_region("_==_", *equal), whole) if function == "_!=_" else _region(function, *equal))
+    return slots.slot(left, types), region if positive else outside(region, whole)
+
+
+def _region(function: str, low: int, high: int) -> Region:
+    """The values in an order to those from `low` to before `high`, which equal the constant; none are in any order to NaN (`high` < `low`)."""
+    if high < low:
+        return NOTHING
+    match function:
+        case "_<_":
+            bounds = (LEAST, low)
+        case "_<=_":
+            bounds = (LEAST, high)
+        case "_>=_":
+            bounds = (low, END)
+        case "_>_":
+            bounds = (high, END)
+        case _:
+            bounds = (low, high)
+    return bounds if bounds[0] < bounds[1] else NOTHING
+
+
+def _equal_to(constant: Any, type_: Type) -> tuple[int, int]:
+    """Where on the axis the values that equal `constant` begin and end; where none does, the one place that parts those below from those above."""
+    if constant != constant:
+        return END, LEAST
+    match type_.kind:
+        case "double":
+            near = float(constant)
+            place = ordered(near)
+            low, high = place + (near < constant), place + (near <= constant)
+        case "int" if isinstance(constant, float):
+            bounded = min(max(constant, float(LEAST) - 4096.0), float(END))
+            low, high = math.ceil(bounded), math.floor(bounded) + 1
+        case "int" | "string":
+            low, high = int(constant), int(constant) + 1
+        case _:
+            low, high = -(-constant.ns // 1000), constant.ns // 1000 + 1
+    return min(max(low, LEAST), END), min(max(high, LEAST), END)
 
 
 def _all_comparable(values: list[Any], type_: Type) -> bool:
-    wanted = {"int": (int, float), "double": (int, float), "string": (str,), "timestamp": (Timestamp,), "duration": (Duration,)}
-    return all(isinstance(v, wanted.get(type_.kind, ())) and not isinstance(v, bool) for v in values)
-
-
-def ordered(values: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
-    """Doubles as int64 in the same order (-0.0 must be +0.0, NaN has no place): the bits, with those of negative numbers turned round."""
-    bits = np.asarray(values, np.float64).view(np.int64)
-    return bits ^ ((bits >> 63) & np.int64(2**63 - 1))
-
-
-@dataclass(slots=True)
-class Cells:
-    """The cells of one slot: `cuts` are the sorted constants in the slot's own form (a bool is cut at true, a text by its code)."""
-
-    type: Type
-    cuts: list[Any]
-
-    @property
-    def n(self) -> int:
-        return FIRST_CELL + 2 * len(self.cuts) + 1
-
-    def mask(self, test: Test, cuts: Sequence[Any], position: Mapping[Any, int]) -> npt.NDArray[np.bool_]:
-        """bool[n]: the cells in which `test` is definitely satisfied; `cuts` stand for its constants and have a `position` among all cuts."""
-        cells = np.zeros(self.n, bool)
-        match test.relation:
-            case "given":
-                cells[IS_NAN:] = True
-                return cells if test.positive else ~cells
-            case "null":
-                cells[IS_NULL if test.positive else slice(IS_NAN, None)] = True
-                return cells
-            case "true":
-                cells[FIRST_CELL + test.positive] = True
-                return cells
-        truth = np.zeros(self.n, bool)
-        relation = "_==_" if test.relation == "in" else test.relation
-        for constant, cut in zip(test.constants, cuts, strict=True):
-            truth |= self._truth(relation, constant, cut, position)
-        cells[IS_NAN:] = truth[IS_NAN:] if test.positive else ~truth[IS_NAN:]
-        cells[IS_NAN] &= self.type == DOUBLE
-        return cells
-
-    def _truth(self, relation: str, constant: Any, cut: Any, position: Mapping[Any, int]) -> npt.NDArray[np.bool_]:
-        truth = np.zeros(self.n, bool)
-        truth[IS_NAN] = relation == "_!=_"
-        if cut is None:
-            truth[FIRST_CELL:] = relation == "_!=_"
-            return truth
-        signs = np.ones(self.n - FIRST_CELL, np.int64)
-        at = 2 * position[cut] + 1
-        signs[:at] = -1
-        signs[at] = 0 if self.type == STRING else _sign(cut, constant)
-        truth[FIRST_CELL:] = np.isin(signs, _RELATIONS[relation])
-        return truth
-
-
-def cut_of(constant: Any, type_: Type) -> Any:
-    """The value of the slot's type next to `constant`: everything below it is below the constant, everything above it above. None for NaN."""
-    if constant != constant:
-        return None
-    match type_.kind:
-        case "int":
-            if isinstance(constant, float):
-                return -(2**63) if constant < -(2.0**63) else 2**63 - 1 if constant >= 2.0**63 else int(constant // 1)
-            return int(constant)
-        case "double":
-            return float(constant) + 0.0
-        case _:
-            return constant.ns // 1000
-
-
-def _sign(cut: Any, constant: Any) -> int:
-    """The exact order of a cut and the constant that it stands for."""
-    if isinstance(constant, Timestamp | Duration):
-        cut, constant = cut * 1000, constant.ns
-    return (cut > constant) - (cut < constant)
+    wanted = _CONSTANTS.get(type_.kind, ())
+    return all(isinstance(v, wanted) and not isinstance(v, bool) for v in values)

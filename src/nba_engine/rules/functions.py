@@ -16,9 +16,9 @@ from typing import Any
 from nba_engine.rules import arithmetic, texts, times
 from nba_engine.rules.conversions import CONVERSIONS, timestamp_of_seconds
 from nba_engine.rules.values import (
-    KINDS, TYPE_NAMES, EvaluationError, duration_of, equals, map_key, order_key, timestamp_of,
+    KINDS, TYPE_NAMES, Duration, EvaluationError, Maybe, Timestamp, duration_of, equals, map_key, order_key, timestamp_of,
 )  # fmt: skip
-from nba_engine.schema import DYN, Type, parse_type
+from nba_engine.schema import BOOL, DYN, Type, parse_type
 
 
 class NoSuchKey(EvaluationError):
@@ -39,6 +39,30 @@ VARIADIC: dict[str, Callable[..., Any]] = {"math.greatest": arithmetic.greatest,
 """Functions of one or more numbers of any type, or of one list of them."""
 
 
+def _optional_value(optional: Maybe) -> Any:
+    if not optional.items:
+        raise EvaluationError("the optional has no value; ask hasValue(), or give another with orValue()")
+    return optional.items[0]
+
+
+def _of_non_zero(value: Any) -> Maybe:
+    is_zero = value.ns == 0 if isinstance(value, Timestamp | Duration) else isinstance(value, Maybe) and not value.items or not value
+    return Maybe(() if is_zero else (value,))
+
+
+_OPTIONAL = Type("optional")
+_OPTIONALS: tuple[tuple[str, Callable[..., Any], bool, tuple[Type, ...], Type], ...] = (
+    ("optional.of", lambda value: Maybe((value,)), False, (DYN,), _OPTIONAL),
+    ("optional.none", lambda: Maybe(()), False, (), _OPTIONAL),
+    ("optional.ofNonZeroValue", _of_non_zero, False, (DYN,), _OPTIONAL),
+    ("hasValue", lambda optional: bool(optional.items), True, (_OPTIONAL,), BOOL),
+    ("value", _optional_value, True, (_OPTIONAL,), DYN),
+    ("or", lambda optional, other: optional if optional.items else other, True, (_OPTIONAL, _OPTIONAL), _OPTIONAL),
+    ("orValue", lambda optional, other: optional.items[0] if optional.items else other, True, (_OPTIONAL, DYN), DYN),
+)
+"""Optional values; facts are none of them. `or` and `orValue` do not look at their argument where there is a value (plain.py)."""
+
+
 @cache
 def overloads() -> dict[str, tuple[Overload, ...]]:
     """Every overload by function name, in the order in which they were written."""
@@ -54,6 +78,8 @@ def overloads() -> dict[str, tuple[Overload, ...]]:
     _add_comparisons(add)
     _add_conversions(add)
     _add_members(add)
+    for name, compute, member, parameters, result in _OPTIONALS:
+        table.setdefault(name, []).append(Overload(parameters, result, member, compute))
     return {name: tuple(found) for name, found in table.items()}
 
 

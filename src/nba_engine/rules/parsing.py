@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from nba_engine import schema
 from nba_engine.errors import ParseError
 from nba_engine.rules.grammar import GRAMMAR
-from nba_engine.rules.syntax import Literal, Macro, Node, children
+from nba_engine.rules.syntax import ListLiteral, Literal, Macro, Node, children
 from nba_engine.rules.tree import Misuse, TreeMaker
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ TEXT_LENGTH_MAX = 100_000
 NODES_MAX = 20_000
 DEPTH_MAX = 100
 MACRO_NESTING_MAX = 4
+LITERAL_ITEMS_MAX = 10_000
 PARSED_MAX = 20_000
 """So many parsed rules are kept."""
 
@@ -39,7 +40,7 @@ def parse(text: str) -> Node:
         Where the text is no CEL expression, is longer or deeper than the limits of this module, or constructs a message.
     """
     if len(text) > TEXT_LENGTH_MAX:
-        raise ParseError(f"the expression has {len(text)} characters; TEXT_LENGTH_MAX is {TEXT_LENGTH_MAX}")
+        raise ParseError(f"the expression has {len(text)} characters, at most TEXT_LENGTH_MAX = {TEXT_LENGTH_MAX} are read; split it")
     try:
         text.encode()
     except UnicodeEncodeError as error:
@@ -65,21 +66,26 @@ def _parser() -> Lark:
 
 
 def _check_limits(root: Node, text: str) -> None:
-    n_nodes = 0
+    n_nodes, longest = 0, None
     stack = [(root, 1, 0)]
     while stack:
         node, depth, n_macros = stack.pop()
         n_nodes += 1
         n_macros += isinstance(node, Macro)
         if n_nodes > NODES_MAX:
-            raise ParseError(f"the expression has more than NODES_MAX = {NODES_MAX} parts", text, node.position)
+            raise ParseError(f"the expression has more than NODES_MAX = {NODES_MAX} parts; split it into several rules", text, node.position)
         if depth > DEPTH_MAX:
-            raise ParseError(f"the expression nests deeper than DEPTH_MAX = {DEPTH_MAX}", text, node.position)
+            raise ParseError(f"the expression nests deeper than DEPTH_MAX = {DEPTH_MAX}; split it into several rules", text, node.position)
         if n_macros > MACRO_NESTING_MAX:
-            raise ParseError(f"macros nest deeper than MACRO_NESTING_MAX = {MACRO_NESTING_MAX}", text, node.position)
+            raise ParseError(f"macros nest deeper than MACRO_NESTING_MAX = {MACRO_NESTING_MAX}; keep the inner ones in a fact", text, node.position)
+        if isinstance(node, ListLiteral) and len(node.items) > LITERAL_ITEMS_MAX:
+            longest = node
         if isinstance(node, Literal) and node.type is schema.INT and node.value == 2**63:
             raise ParseError(f"{node.value} is not an int64", text, node.position)
         stack.extend((child, depth + 1, n_macros) for child in children(node))
+    if longest is not None:
+        n_items = len(longest.items)
+        raise ParseError(f"the list has {n_items} items, at most LITERAL_ITEMS_MAX = {LITERAL_ITEMS_MAX} may be written", text, longest.position)
 
 
 _HINTS = {

@@ -6,7 +6,7 @@ computing or comparing with null, are unknown; only `== null` and `!= null` agai
 `&&` and `||` decide where one side decides; else unknown goes before error. Everything else is strict: an unknown argument makes the
 result unknown, else the first error is the result. Null passes unchanged through `?:`, selection and macro variables.
 
-Recursion is at most three Python frames a level of the tree, whose depth the parser limits.
+Recursion is at most three Python frames a level of the tree, whose depth the parser limits; what it costs is counted and limited (limits.py).
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from nba_engine.rules import functions
+from nba_engine.rules import functions, limits
 from nba_engine.rules.syntax import NULL, Call, Has, ListLiteral, Literal, Macro, MapLiteral, Name, Node, Select
 from nba_engine.rules.values import (
-    KINDS, TYPE_NAMES, UNKNOWN, ErrorValue, EvaluationError, Unknown, from_python, key_value, map_key, to_python,
+    KINDS, TYPE_NAMES, UNKNOWN, ErrorValue, EvaluationError, Maybe, Unknown, from_python, key_value, map_key, to_python,
 )  # fmt: skip
 
 Scope = Mapping[str, Any]
@@ -48,14 +48,16 @@ def cel_value(node: Node, variables: Mapping[str, Any], *, nullable: bool) -> An
 class _Evaluation:
     """One evaluation: the variables and the mode. Values inside are CEL values (see values.py), UNKNOWN or ErrorValue."""
 
-    __slots__ = ("known", "nullable", "variables")
+    __slots__ = ("known", "nullable", "steps", "variables")
 
     def __init__(self, variables: Mapping[str, Any], nullable: bool) -> None:
         self.variables = variables
         self.nullable = nullable
         self.known: dict[str, Any] = {}
+        self.steps = 0
 
     def value(self, node: Node, scope: Scope) -> Any:
+        self.steps += 1
         return _BY_NODE[type(node)](self, node, scope)
 
     def stopped(self, values: list[Any]) -> Any:
@@ -80,6 +82,7 @@ class _Evaluation:
             return self.known[name]
         if name in self.variables:
             try:
+                self.steps += limits.steps_of_fact(self.variables[name])
                 value = from_python(self.variables[name])
             except EvaluationError as error:
                 value = ErrorValue(f"{name}: {error}", node.position)
@@ -122,11 +125,17 @@ class _Evaluation:
             return self.conditional(node, scope)
         if self.nullable and (function == "_==_" or function == "_!=_") and NULL in node.arguments:
             return self.null_test(node, scope)
-        values = [self.value(argument, scope) for argument in node.arguments]
+        values = [self.value(node.arguments[0], scope)] if node.member else []
+        if function in ("or", "orValue") and values and type(values[0]) is Maybe and values[0].items:
+            return values[0] if function == "or" else values[0].items[0]
+        values += [self.value(argument, scope) for argument in node.arguments[len(values) :]]
         stop = self.stopped(values)
         if stop is not None:
             return stop
         try:
+            self.steps += limits.steps_of_call(function, values)
+            if self.steps > limits.STEPS_MAX:
+                raise limits.too_costly()
             return functions.call(function, node.member, values)
         except functions.NoSuchKey as error:
             return UNKNOWN if self.nullable else ErrorValue(str(error), node.position)
@@ -204,8 +213,12 @@ class _Evaluation:
             return stop
         if not isinstance(over, list | dict):
             return ErrorValue(f"{node.kind}() needs a list or a map, not a {KINDS[type(over)]}", node.position)
-        scopes = _scopes(node, over, scope)
-        return self.quantified(node, scopes) if node.kind in ("all", "exists") else self.collected(node, scopes)
+        if len(over) > limits.ITEMS_MAX:
+            problem = f"{node.kind}() goes through at most ITEMS_MAX = {limits.ITEMS_MAX} items, not {len(over)}; give a shorter list"
+            return ErrorValue(problem, node.position)
+        scopes = self.scopes(node, over, scope)
+        result = self.quantified(node, scopes) if node.kind in ("all", "exists") else self.collected(node, scopes)
+        return result if self.steps <= limits.STEPS_MAX else ErrorValue(str(limits.too_costly()), node.position)
 
     def quantified(self, node: Macro, scopes: Iterator[Scope]) -> Any:
         deciding = node.kind == "exists"
@@ -227,7 +240,7 @@ class _Evaluation:
                 stops.append(self.undecided([holds], True, node.position))
             elif holds:
                 kept.append(scope)
-        values = None if node.transform is None else [self.value(node.transform, scope) for scope in kept]
+        values = None if node.transform is None else [self.value(node.transform, scope) for scope in kept if self.steps <= limits.STEPS_MAX]
         stop = self.stopped([*stops, *(values or ())])
         if stop is not None:
             return stop
@@ -238,15 +251,14 @@ class _Evaluation:
             return keys
         return {map_key(key): value for key, value in zip(keys, values, strict=True)} if node.kind == "transform_map" else values
 
-
-def _scopes(node: Macro, over: list[Any] | dict[Any, Any], scope: Scope) -> Iterator[Scope]:
-    """The scope for each item: its value or key, or with two variables its index or key and its value."""
-    if node.value_variable is None:
-        for item in over:
-            yield {**scope, node.variable: key_value(item)}
-        return
-    for key, value in enumerate(over) if isinstance(over, list) else over.items():
-        yield {**scope, node.variable: key_value(key), node.value_variable: value}
+    def scopes(self, node: Macro, over: list[Any] | dict[Any, Any], scope: Scope) -> Iterator[Scope]:
+        """The scope for each item: its value or key, or with two variables its index or key and its value. Ends where the rule costs too much."""
+        two = node.value_variable is not None
+        for first, second in (enumerate(over) if isinstance(over, list) else over.items()) if two else zip(over, over, strict=True):
+            if self.steps > limits.STEPS_MAX:
+                return
+            own = {**scope, node.variable: key_value(first)}
+            yield {**own, node.value_variable: second} if node.value_variable is not None else own
 
 
 _BY_NODE: dict[type, Callable[[_Evaluation, Any, Scope], Any]] = {

@@ -35,13 +35,7 @@ _DURATION_MAX_US = (2**63 - 1) // 1000
 
 @kernel
 def _fill_slots(program, row_values, row_states, item_codes, item_offsets, values, states):
-    """Put each encoded row into its first slots and run `program` int64[k, 5] in order; results into int64[n, n_slots], uint8[n, n_slots]."""
-    for r in range(row_values.shape[0]):
-        _fill_row(program, row_values[r], row_states[r], item_codes, item_offsets[r], values[r], states[r])
-
-
-@kernel
-def _fill_row(program, row_values, row_states, item_codes, item_offsets, values, states):
+    """Put an encoded row into the first slots and run `program` int64[k, 5] in order; results into int64[n_slots], uint8[n_slots]."""
     doubles = values.view(np.float64)
     for i in range(row_values.shape[0]):
         values[i], states[i] = row_values[i], row_states[i]

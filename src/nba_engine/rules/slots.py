@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ import numpy.typing as npt
 
 from nba_engine.rules import plain
 from nba_engine.rules.program import OPERATIONS
-from nba_engine.rules.syntax import Call, Has, Literal, Name, Node, Select, walk
+from nba_engine.rules.syntax import Call, Has, ListLiteral, Literal, Name, Node, dotted_name, walk
 from nba_engine.rules.values import UNKNOWN, Duration, ErrorValue, Timestamp, UInt
 from nba_engine.schema import BOOL, INT, STRING, Type
 
@@ -79,6 +80,10 @@ class Slots:
         found = self._columns.get(name) if name is not None else None
         return None if found is None else found[0]
 
+    def code_of(self, node: Node, text: str) -> int:
+        """The code that `text` has in the column that `node` names."""
+        return self._code_of(dotted_name(node) or "", text)
+
     def slot(self, node: Node, types: Mapping[int, Type]) -> int:
         """The slot that holds the value of `node`; `types` are the static types by id of the node."""
         column = self.column_of(node)
@@ -138,7 +143,7 @@ class Slots:
             if equal and isinstance(b, Literal) and b.value is None and column is not None:
                 found = self.null_test(column, given=False)
             elif equal and types[id(a)] == STRING and column is not None and isinstance(text := constant_of(b), str):
-                code = self._constant(self._code_of(dotted_name(a) or "", text), INT)
+                code = self._constant(self.code_of(a, text), INT)
                 found = self._instruction("int_==", BOOL, column, code)
         same = kinds[0] == kinds[1] and kinds[0] in (*NUMERIC_KINDS, "bool")
         mixed = set(kinds) == {"int", "double"}
@@ -158,7 +163,16 @@ class Slots:
         column = self.column_of(collection)
         if column is not None and self.types[column] == Type("list", (STRING,)) and isinstance(text := constant_of(item), str):
             return self.member(column, dotted_name(collection) or "", text)
+        if isinstance(collection, ListLiteral) and self._is_compared(item, kinds[0], collection.items, types):
+            pairs = (Call("_==_", (item, value)) for value in collection.items)
+            return reduce(lambda a, b: self._instruction("or", BOOL, a, b),
+                          [self._comparison(pair, [kinds[0], types[id(pair.arguments[1])].kind], types) for pair in pairs])
         return self._host(node, types)
+
+    def _is_compared(self, item: Node, kind: str, values: Sequence[Node], types: Mapping[int, Type]) -> bool:
+        """Whether the program can compare `item` with each of these constants."""
+        wanted = {"int": ("int", "double"), "double": ("int", "double"), "string": ("string",) if self.column_of(item) is not None else ()}
+        return bool(values) and all(constant_of(v) is not None and types[id(v)].kind in wanted.get(kind, ()) for v in values)
 
     def _constant(self, value: Any, type_: Type) -> int:
         number = number_of(value)
@@ -185,16 +199,6 @@ class Slots:
         return len(self.types) - 1
 
 
-def dotted_name(node: Node) -> str | None:
-    """`address.city` for a chain of field selections on a name, else None."""
-    if isinstance(node, Name):
-        return node.name
-    if isinstance(node, Select):
-        inner = dotted_name(node.operand)
-        return None if inner is None else f"{inner}.{node.field}"
-    return None
-
-
 def names_in(node: Node) -> set[str]:
     """Every name that `node` mentions, macro variables and types among them."""
     return {part.name for part in walk(node) if isinstance(part, Name)}
@@ -204,7 +208,7 @@ def constant_of(node: Node) -> Any:
     """The value of an expression without names (`duration('30d')`, `['a', 'b']`), or None where it has names, is null or fails."""
     if isinstance(node, Literal):
         return node.value
-    if names_in(node):
+    if any(isinstance(part, Name) for part in walk(node)):
         return None
     value = plain.cel_value(node, {}, nullable=False)
     return None if value is UNKNOWN or isinstance(value, ErrorValue) else value

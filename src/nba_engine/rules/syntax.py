@@ -120,6 +120,16 @@ def walk(node: Node) -> Iterator[Node]:
         stack.extend(reversed(children(top)))
 
 
+def dotted_name(node: Node) -> str | None:
+    """`address.city` for a chain of field selections on a name, else None."""
+    if isinstance(node, Name):
+        return node.name
+    if isinstance(node, Select):
+        inner = dotted_name(node.operand)
+        return None if inner is None else f"{inner}.{node.field}"
+    return None
+
+
 _BINARY = {
     "_||_": ("||", 2), "_&&_": ("&&", 3),
     "_==_": ("==", 4), "_!=_": ("!=", 4), "_<_": ("<", 4), "_<=_": ("<=", 4), "_>_": (">", 4), "_>=_": (">=", 4), "@in": ("in", 4),

@@ -24,6 +24,8 @@ def compiled_pattern(pattern: str) -> Any:
     except re2.error as error:
         cause = error.args[0] if error.args else error
         raise EvaluationError(f"bad regular expression: {cause.decode() if isinstance(cause, bytes) else cause}") from None
+    except UnicodeEncodeError:
+        raise EvaluationError("the text is not valid Unicode") from None
 
 
 def matches(text: str, pattern: str) -> bool:

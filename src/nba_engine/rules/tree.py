@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from lark import Token
 
 RESERVED = frozenset("as break const continue else for function if import let loop package namespace return var void while".split())
-NAMESPACES = frozenset(("math",))
+NAMESPACES = frozenset(("math", "optional"))
 """Receivers that are no values: `math.greatest(a, b)` is a call of the function `math.greatest`."""
 
 

@@ -1,6 +1,6 @@
 """Which targets of a rule index are definitely true for encoded rows: the only code of this room on the decision path.
 
-Cost: two kernel calls for any number of rows; `make bench` prints what 1,000 rules of 5 conditions take ("rules alone").
+Cost: one kernel call for any number of rows; `make bench` prints what 1,000 rules of 5 conditions take ("rules alone").
 """
 
 from __future__ import annotations
@@ -13,17 +13,19 @@ import numpy as np
 import numpy.typing as npt
 
 from nba_engine.numerics.bitset import clear_bit, has_bit, set_bit
-from nba_engine.numerics.kernel import kernel
+from nba_engine.numerics.kernel import kernel, scalar
 from nba_engine.rules import plain
-from nba_engine.rules.conditions import FIRST_CELL, IS_NAN, IS_NULL, NO_VALUE
-from nba_engine.rules.index import ANY_OF, NEEDED, RuleIndex
+from nba_engine.rules.index import RuleIndex
 from nba_engine.rules.program import _fill_slots
 from nba_engine.rules.slots import number_of
+from nba_engine.rules.tables import ANY_OF, FIRST_CELL, HEAD, NAN_CELL, NEEDED, NO_VALUE_CELL, NULL_CELL, n_of
 
-_FIRST_CELL, _IS_NAN, _IS_NULL, _NO_VALUE = FIRST_CELL, IS_NAN, IS_NULL, NO_VALUE
+_FIRST_CELL, _NAN_CELL, _NULL_CELL, _NO_VALUE_CELL = FIRST_CELL, NAN_CELL, NULL_CELL, NO_VALUE_CELL
+_PROGRAM, _DIVISIONS, _THRESHOLDS, _BUCKETS, _BLOCKS, _STARTS, _ENTRIES, _FOLDS, _DEMANDS, _REFERENCES, _ROWS = range(4, 15)
 _ANY_OF, _NEEDED = ANY_OF, NEEDED
 _STATE_NONE = 2
-_COUNTED_MAX = 16
+_COUNTED_MAX = 4
+_STRETCH = 1024
 
 
 class Rows(Protocol):
@@ -42,49 +44,143 @@ class Evaluation:
     states uint8[n_rows, n_slots]: every slot, 0 a value.
     """
 
+    __slots__ = ("_hosts", "_scratch", "_tables", "bits", "states", "values")
+
     def __init__(self, index: RuleIndex, n_rows: int = 1) -> None:
-        self._index = index
-        chosen = np.zeros(len(index.divisions), np.int32)
-        self._tables = (index.divisions, index.cuts, index.rows, index.demands, index.references, index.n_target_words, chosen)
-        self.bits = np.zeros((n_rows, index.n_words), np.uint64)
-        self.values = np.tile(index.initial_values, (n_rows, 1))
-        self.states = np.zeros(self.values.shape, np.uint8)
+        self._hosts, self._tables = index.hosts, index.tables
+        n_slots, n_divisions = len(index.initial_values), n_of(index.tables, "divisions") // 9
+        ends = np.cumsum([1, n_rows * n_slots, n_rows * index.n_words, n_divisions, -(-n_rows * n_slots // 8)])
+        self._scratch = scratch = np.zeros(ends[-1], np.int64)
+        scratch[0] = n_rows
+        self.values = scratch[1 : ends[1]].reshape(n_rows, n_slots)
+        self.values[:] = index.initial_values
+        self.bits = scratch[ends[1] : ends[2]].view(np.uint64).reshape(n_rows, index.n_words)
+        self.states = scratch[ends[3] :].view(np.uint8)[: n_rows * n_slots].reshape(n_rows, n_slots)
 
     def run(self, rows: Rows, variables: Callable[[int], Mapping[str, Any]]) -> None:
         """Evaluate encoded rows. `variables` gives the facts of a row as the plain evaluator reads them; it is called only where the index
         has host slots."""
-        if self._index.hosts:
+        if self._hosts:
             for r in range(len(rows.values)):
                 self._answer_hosts(r, variables(r))
-        _fill_slots(self._index.program, rows.values, rows.states, rows.item_codes, rows.item_offsets, self.values, self.states)
-        _fill_truth(len(rows.values), self.values, self.states, *self._tables, self.bits)
+        _fill_truth(self._tables, rows.values, rows.states, rows.item_codes, rows.item_offsets, self._scratch)
 
     def _answer_hosts(self, row: int, variables: Mapping[str, Any]) -> None:
-        for host in self._index.hosts:
+        for host in self._hosts:
             number = number_of(plain.cel_value(host.node, variables, nullable=True))
             self.states[row, host.slot] = 0 if number is not None else _STATE_NONE
             self.values[row, host.slot] = number or 0
 
 
 @kernel
-def _fill_truth(n_rows, values, states, divisions, cuts, rows, demands, references, n_target_words, chosen, bits):
-    for r in range(n_rows):
-        _fill_row(values[r], states[r], divisions, cuts, rows, demands, references, n_target_words, chosen, bits[r])
+def _fill_truth(tables, row_values, row_states, item_codes, item_offsets, scratch):
+    """Evaluate every row. `tables` as tables.py lays them out, `scratch` as Evaluation does: capacity, values, bits, chosen blocks, states."""
+    n_slots, n_words, n_target_words, n_folds = tables[0], tables[1], tables[2], tables[3]
+    program, divisions = _table(tables, _PROGRAM).reshape(-1, 5), _table(tables, _DIVISIONS).reshape(-1, 9)
+    thresholds, rows = _table(tables, _THRESHOLDS), _table(tables, _ROWS).view(np.uint64).reshape(-1, n_words)
+    buckets, blocks, starts = _table(tables, _BUCKETS).view(np.int32), _table(tables, _BLOCKS).view(np.int32), _table(tables, _STARTS).view(np.int32)
+    entries, folds = _table(tables, _ENTRIES).view(np.int32).reshape(-1, 4), _table(tables, _FOLDS).view(np.int32)
+    demands, references = _table(tables, _DEMANDS).view(np.int32).reshape(-1, 4), _table(tables, _REFERENCES).view(np.int32)
+    first_bits = 1 + scratch[0] * n_slots
+    first_chosen = first_bits + scratch[0] * n_words
+    chosen, all_states = scratch[first_chosen:], scratch[first_chosen + divisions.shape[0] :].view(np.uint8)
+    for r in range(row_values.shape[0]):
+        values, states = scratch[1 + r * n_slots : 1 + (r + 1) * n_slots], all_states[r * n_slots : (r + 1) * n_slots]
+        bits = scratch[first_bits + r * n_words : first_bits + (r + 1) * n_words].view(np.uint64)
+        _fill_slots(program, row_values[r], row_states[r], item_codes, item_offsets[r], values, states)
+        bits[:] = rows[0]
+        _fill_cells(divisions, thresholds, buckets, values, states, chosen)
+        n_chosen = _fill_entries(blocks, starts, entries, rows.shape[0], chosen, divisions.shape[0], bits)
+        _fill_union(rows, chosen, n_chosen, bits)
+        for w in range(n_target_words):
+            bits[w] = ~bits[w]
+        for k in range(n_folds):
+            bits[folds[k]] &= bits[n_target_words + k]
+        _fill_demanded(demands, references, bits)
+
+
+@scalar
+def _table(tables, number):
+    return tables[tables[number] : tables[number + 1]]
 
 
 @kernel
-def _fill_row(values, states, divisions, cuts, rows, demands, references, n_target_words, chosen, bits):
-    """AND the row of every slot's cell over the targets' words, OR them over the clauses' words, then settle the demands in order."""
-    _fill_chosen(values, states, divisions, cuts, chosen)
-    bits[:] = 0
-    for w in range(rows.shape[1]):
-        bits[w] = rows[0, w]
-    for i in range(chosen.shape[0]):
-        row = chosen[i]
-        for w in range(n_target_words):
-            bits[w] &= rows[row, w]
-        for w in range(n_target_words, rows.shape[1]):
-            bits[w] |= rows[row, w]
+def _fill_cells(divisions, thresholds, buckets, values, states, cells):
+    """For every divided slot the cell of its value: behind FIRST_CELL, how many of the slot's sorted thresholds are at most the value."""
+    doubles = values.view(np.float64)
+    for i in range(divisions.shape[0]):
+        slot, cell = divisions[i, 0], divisions[i, 2]
+        if states[slot] != 0:
+            cells[i] = cell + (_NULL_CELL if states[slot] == 1 else _NO_VALUE_CELL)
+            continue
+        key = values[slot]
+        if divisions[i, 1] != 0:
+            if math.isnan(doubles[slot]):
+                cells[i] = cell + _NAN_CELL
+                continue
+            key = np.float64(doubles[slot] + 0.0).view(np.int64)  # see conditions.ordered
+            key ^= (key >> 63) & np.int64(0x7FFFFFFFFFFFFFFF)
+        n = np.int64(0)
+        if divisions[i, 5] == 0:
+            for k in range(divisions[i, 3], divisions[i, 4]):
+                n += np.int64(thresholds[k] <= key)
+        elif key >= divisions[i, 6]:
+            place = (np.uint64(key) - np.uint64(divisions[i, 6])) >> np.uint64(divisions[i, 7])
+            place = min(place, np.uint64(divisions[i, 5] - 1)) + np.uint64(divisions[i, 8])
+            n = _n_at_most(key, thresholds, buckets[place], buckets[place + np.uint64(1)]) - divisions[i, 3]
+        cells[i] = cell + _FIRST_CELL + n
+
+
+@scalar
+def _n_at_most(key, thresholds, low, high):
+    """How many thresholds are at most `key`, given that those before `low` are and those from `high` are not."""
+    while high - low > _COUNTED_MAX:
+        middle = (low + high) >> 1
+        if thresholds[middle] <= key:
+            low = middle + 1
+        else:
+            high = middle
+    while low < high and thresholds[low] <= key:
+        low += 1
+    return low
+
+
+@kernel
+def _fill_entries(blocks, starts, entries, n_rows, chosen, n_cells, bits):
+    """Replace the cells in `chosen` by those of their blocks that have rows, how many is returned; every block's entries into `bits`."""
+    n_chosen = 0
+    for i in range(n_cells):
+        cell = chosen[i]
+        block = blocks[cell]
+        for k in range(starts[block], starts[block + 1]):
+            inside = np.uint64(entries[k, 2] <= cell) & np.uint64(cell < entries[k, 3])
+            bits[entries[k, 0]] |= inside << np.uint64(entries[k, 1])
+        chosen[n_chosen] = block
+        n_chosen += np.int64(block < n_rows)
+    return n_chosen
+
+
+@kernel
+def _fill_union(rows, chosen, n_chosen, bits):
+    """OR the chosen rows into `bits`, eight at a time over stretches that stay near the processor."""
+    for start in range(0, bits.shape[0], _STRETCH):
+        stop, i = min(start + _STRETCH, bits.shape[0]), 0
+        while i + 8 <= n_chosen:
+            a, b, c, d = rows[chosen[i]], rows[chosen[i + 1]], rows[chosen[i + 2]], rows[chosen[i + 3]]
+            e, f, g, h = rows[chosen[i + 4]], rows[chosen[i + 5]], rows[chosen[i + 6]], rows[chosen[i + 7]]
+            for w in range(start, stop):
+                bits[w] |= a[w] | b[w] | c[w] | d[w] | e[w] | f[w] | g[w] | h[w]
+            i += 8
+        while i < n_chosen:
+            a = rows[chosen[i]]
+            for w in range(start, stop):
+                bits[w] |= a[w]
+            i += 1
+
+
+@kernel
+def _fill_demanded(demands, references, bits):
+    """Settle gates and what targets need of them, in order."""
     for i in range(demands.shape[0]):
         kind, number = demands[i, 0], demands[i, 1]
         if kind != _NEEDED or has_bit(bits, number):
@@ -97,36 +193,3 @@ def _fill_row(values, states, divisions, cuts, rows, demands, references, n_targ
                 clear_bit(bits, number)
             elif kind != _NEEDED and holds:
                 set_bit(bits, number)
-
-
-@kernel
-def _fill_chosen(values, states, divisions, cuts, chosen):
-    """For every divided slot the row of its cell: past FIRST_CELL, 2 x the number of cuts below the value, plus 1 where the next one equals it.
-
-    Long lists of cuts are halved until few are left; those are counted without branches.
-    """
-    doubles = values.view(np.float64)
-    for i in range(divisions.shape[0]):
-        slot, row, low, high = divisions[i, 0], np.int64(divisions[i, 2]), np.int64(divisions[i, 3]), np.int64(divisions[i, 4])
-        if states[slot] != 0:
-            chosen[i] = row + (_IS_NULL if states[slot] == 1 else _NO_VALUE)
-            continue
-        key = values[slot]
-        if divisions[i, 1] != 0:
-            if math.isnan(doubles[slot]):
-                chosen[i] = row + _IS_NAN
-                continue
-            key = np.float64(doubles[slot] + 0.0).view(np.int64)  # see conditions.ordered
-            key ^= (key >> 63) & np.int64(0x7FFFFFFFFFFFFFFF)
-        start, stop = low, high
-        while high - low > _COUNTED_MAX:
-            middle = (low + high) >> 1
-            if cuts[middle] < key:
-                low = middle + 1
-            else:
-                high = middle
-        n_below = low - start
-        for k in range(low, high):
-            n_below += np.int64(cuts[k] < key)
-        hit = start + n_below < stop and cuts[start + n_below] == key
-        chosen[i] = row + _FIRST_CELL + 2 * n_below + np.int64(hit)

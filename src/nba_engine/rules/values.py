@@ -1,6 +1,6 @@
 """What a CEL value is in Python, when two of them are equal, and how they enter and leave.
 
-Inside an evaluation a value is exactly one of: bool, int (int64), UInt, float, str, bytes, None, Timestamp, Duration, list, dict, TypeName.
+Inside an evaluation a value is exactly one of: bool, int (int64), UInt, float, str, bytes, None, Timestamp, Duration, list, dict, TypeName, Maybe.
 Timestamps and durations are counted in nanoseconds, as the standard asks; datetime and timedelta are taken in and given out.
 Map keys that are bools are kept as BoolKey, because Python takes True and 1 for one key.
 """
@@ -63,6 +63,13 @@ class Duration:
     ns: int
 
 
+@dataclass(frozen=True, slots=True)
+class Maybe:
+    """An optional value of the language (`optional.of(x)`, `optional.none()`): one item or none."""
+
+    items: tuple[Any, ...]
+
+
 class Unknown:
     """The answer that cannot be had because a fact is null or was not given. There is one, `UNKNOWN`; it is neither true nor false."""
 
@@ -92,11 +99,12 @@ class EvaluationError(Exception):
 
 KINDS: dict[type, str] = {
     bool: "bool", int: "int", UInt: "uint", float: "double", str: "string", bytes: "bytes", type(None): "null",
-    Timestamp: "timestamp", Duration: "duration", list: "list", dict: "map", TypeName: "type",
+    Timestamp: "timestamp", Duration: "duration", list: "list", dict: "map", TypeName: "type", Maybe: "optional",
 }  # fmt: skip
 
 TYPE_NAMES: dict[str, TypeName] = {
-    kind: TypeName({"timestamp": "google.protobuf.Timestamp", "duration": "google.protobuf.Duration", "null": "null_type"}.get(kind, kind))
+    kind: TypeName({"timestamp": "google.protobuf.Timestamp", "duration": "google.protobuf.Duration", "null": "null_type",
+                    "optional": "optional_type"}.get(kind, kind))
     for kind in KINDS.values()
 }
 """Kind -> the name that `type(value)` answers."""
@@ -121,6 +129,8 @@ def equals(a: Any, b: Any) -> bool:
         return len(a) == len(b) and all(map(equals, a, b))
     if kind_a == "map":
         return len(a) == len(b) and all(key in b and equals(value, b[key]) for key, value in a.items())
+    if kind_a == "optional":
+        return len(a.items) == len(b.items) and all(map(equals, a.items, b.items))
     return a == b
 
 
@@ -170,12 +180,14 @@ def from_python(value: Any, depth: int = 0) -> Any:
 
 
 def to_python(value: Any) -> Any:
-    """A CEL value as users see it: datetime (UTC) and timedelta cut to microseconds, plain dict keys."""
+    """A CEL value as users see it: datetime (UTC) and timedelta cut to microseconds, plain dict keys, no optional as None."""
     match value:
         case Timestamp(ns):
             return EPOCH + timedelta(microseconds=ns // 1000)
         case Duration(ns):
             return timedelta(microseconds=ns // 1000)
+        case Maybe(items):
+            return to_python(items[0]) if items else None
         case list():
             return [to_python(item) for item in value]
         case dict():

@@ -1,7 +1,7 @@
-"""What a decision keeps, read aloud: for every action the stage where it fell and everything that stopped it, or its terms and rank.
+"""One decision read in words: for every action the stage where it fell and everything that stopped it, or its terms and rank.
 
 Rules are evaluated again by the plain evaluator on the facts of the decision, contact suppressions listed from the history that it saw.
-Nothing of this is on the decision path. Cost: about 10 us per rule, twice that for a text that is not true.
+Cost: about 10 us per rule, twice that for a text that is not true; one action costs its own rules only.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta, timezone
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,63 +20,107 @@ from nba_engine.contact.history import History
 from nba_engine.contact.listing import Suppression, closes, suppressions
 from nba_engine.decision import terms_of
 from nba_engine.errors import RequestError
+from nba_engine.explaining.asked import STAGES, Asked, asked
 from nba_engine.ledger import Kept
-from nba_engine.records import ActionExplanation, Change, Explanation, Reason
+from nba_engine.records import ActionExplanation, Change, Reason
 from nba_engine.rules import Node, parse, plain
 from nba_engine.rules.changing import CHANGED_FACTS_MAX, is_changeable, smallest_change
 from nba_engine.rules.deciding import because, fact_is, facts_in, shown
 from nba_engine.rules.values import UNKNOWN, ErrorValue, to_python
 from nba_engine.schema import BUILT_IN_FACTS
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
-def explain(kept: Kept) -> Explanation:
-    """Every action of a decision: first the slate in its order, then the others as the catalog lists them."""
-    reading = _Reading(kept)
-    found = [reading.action(i) for i in range(len(kept.plan.action_ids))]
-    return Explanation(kept.decision, tuple(sorted(found, key=lambda a: a.rank or len(found) + 1)), reading.smallest_change)
-
-
-class _Reading:
-    """One decision being read."""
+class DecisionReading:
+    """A decision that is kept, being read. Nothing is read before it is asked for; what was read is kept."""
 
     def __init__(self, kept: Kept) -> None:
         self._kept, self._plan, self._judgement = kept, kept.plan, kept.judgement
-        self._variables = self._rule_variables()
-        self._candidates: list[list[int]] = [[] for _ in self._plan.action_ids]
-        for c, index in enumerate(self._plan.action.tolist()):
-            self._candidates[index].append(c)
-        self._position = {int(c): i for i, c in enumerate(self._judgement.survivors)}
-        self._ranks = {(o.action, o.treatment): o.rank for o in kept.decision.offers}
-        history = History()
-        history.events, history.n_events = self._judgement.history, len(self._judgement.history)
-        self._suppressions = suppressions(self._plan.contact_rules, history, self._judgement.at_us, self._judgement.channel_index)
-        self._judged: dict[str, tuple[str, str]] = {}
-        self._survivors_terms: npt.NDArray[np.float64] | None = None
+        self._verdicts: dict[str, str] = {}
+        self._causes: dict[str, str] = {}
 
-    def action(self, index: int) -> ActionExplanation:
+    def actions(self) -> tuple[ActionExplanation, ...]:
+        """First the slate in its order, then the others as the catalog lists them."""
+        return self._actions
+
+    def action(self, action: str) -> ActionExplanation:
         """The candidate of this action that came furthest speaks for it."""
-        found = [self._candidate(c) for c in self._candidates[index]]
-        stages = ["available", *RULE_STAGES, "contact", "value", "arbitration", "offered"]
-        return max(found, key=lambda a: stages.index(a.stage))
+        return self._action(self._index_of(action))
+
+    def arrays(self) -> pa.Table:
+        """Every candidate, without texts."""
+        from nba_engine.explaining.arrays import arrays
+
+        return arrays(self._kept, self.suppressions, self.variables)
+
+    @cached_property
+    def _actions(self) -> tuple[ActionExplanation, ...]:
+        found = [self._action(i) for i in range(len(self._plan.action_ids))]
+        return tuple(sorted(found, key=lambda a: a.rank or len(found) + 1))
+
+    def _action(self, index: int) -> ActionExplanation:
+        return max((self._candidate(c) for c in self._candidates(index)), key=lambda a: STAGES.index(a.stage))
+
+    def _index_of(self, action: str) -> int:
+        ids = self._plan.action_ids
+        if action not in ids:
+            raise RequestError(f"action {action!r} is not in the catalog of this decision; known are {', '.join(ids)}", "action")
+        return ids.index(action)
+
+    def _candidates(self, index: int) -> range:
+        """Those of an action, which stand side by side."""
+        first, stop = np.searchsorted(self._plan.action, (index, index + 1)).tolist()
+        return range(first, stop)
+
+    @cached_property
+    def _position(self) -> dict[int, int]:
+        return {c: i for i, c in enumerate(self._judgement.survivors.tolist())}
+
+    @cached_property
+    def _ranks(self) -> dict[tuple[str, str | None], int]:
+        return {(o.action, o.treatment): o.rank for o in self._kept.decision.offers}
+
+    @cached_property
+    def _survivors_terms(self) -> npt.NDArray[np.float64]:
+        return terms_of(self._plan, self._judgement)
+
+    @cached_property
+    def suppressions(self) -> list[Suppression]:
+        """What the subject's history closed at the time."""
+        history, judgement = History(), self._judgement
+        if len(judgement.history) == 0:
+            return []
+        history.events, history.n_events = judgement.history, len(judgement.history)
+        return suppressions(self._plan.contact_rules, history, judgement.at_us, judgement.channel_index)
+
+    @cached_property
+    def variables(self) -> dict[str, Any]:
+        """The facts of the decision as the plain evaluator reads them."""
+        plan, judgement = self._plan, self._judgement
+        variables = plan.encoder.variables(judgement.row)
+        variables["now"] = _EPOCH + timedelta(microseconds=judgement.at_us)
+        if judgement.channel_index >= 0:
+            variables["channel"] = plan.channel_ids[judgement.channel_index]
+            variables["direction"] = plan.directions[judgement.channel_index]
+        return variables
 
     def smallest_change(self, action: str) -> Change:
         """Over the action's candidates that could be offered there at all, the one that asks for the fewest facts."""
-        plan = self._plan
-        if action not in plan.action_ids:
-            raise RequestError(f"action {action!r} is not in the catalog of this decision; known are {', '.join(plan.action_ids)}", "action")
-        candidates = self._candidates[plan.action_ids.index(action)]
+        plan, candidates = self._plan, self._candidates(self._index_of(action))
         open_ones = [c for c in candidates if not list(self._unavailable(c))] or candidates
         changeable = {c.name: c.type for c in plan.encoder.columns if is_changeable(c.type) and c.name.split(".")[0] not in self._fixed}
-        changes = [(smallest_change(self._conditions(c), self._variables, changeable), c) for c in open_ones]
+        changes = [(smallest_change(self._conditions(c), self.variables, changeable), c) for c in open_ones]
         found, c = min(changes, key=lambda change: CHANGED_FACTS_MAX + 1 if change[0] is None else len(change[0]))
         besides = [reason.name for reason in (*self._unavailable(c), *self._contact(c)) if reason.kind != "consent"]
         if found is None:
             text = f"no change of up to {CHANGED_FACTS_MAX} facts that may change would make {action} eligible"
         elif found:
             text = f"{action} would be eligible if " + " and ".join(
-                f"{name} were {shown(value)} (it {fact_is(parse(name), self._variables).removeprefix(name + ' ')})"
+                f"{name} were {shown(value)} (it {fact_is(parse(name), self.variables).removeprefix(name + ' ')})"
                 for name, value in found.items())
         else:
             text = f"{action} needs no other facts"
@@ -90,7 +135,7 @@ class _Reading:
     def _conditions(self, c: int) -> list[Node]:
         """All that facts must fulfil for a candidate: its rules, the consent of its channel, and a value that can be ranked."""
         plan, judgement = self._plan, self._judgement
-        rules = [plan.catalog.rule(text)[0] for stage in RULE_STAGES for _, text in self._rules(c, stage)]
+        rules = [plan.catalog.rule(rule.text)[0] for rule in self._asked(c)]
         own = int(plan.channel[c]) if judgement.channel_index < 0 else judgement.channel_index
         if c != plan.null_candidate:
             rules += [parse(consent.fact) for consent in plan.consents if own == consent.channel_index]
@@ -116,8 +161,9 @@ class _Reading:
     def _stages(self, c: int) -> Iterable[tuple[str, list[Reason]]]:
         """Each stage in order with what stopped the candidate there; all of them, not only the first."""
         yield "available", list(self._unavailable(c))
+        rules = list(self._asked(c))
         for stage in RULE_STAGES:
-            yield stage, [reason for place, text in self._rules(c, stage) if (reason := self._stopped(place, text))]
+            yield stage, [reason for rule in rules if rule.stage == stage for reason in self._stopped(rule)]
         yield "contact", list(self._contact(c))
         yield "value", list(self._value(c))
 
@@ -126,30 +172,26 @@ class _Reading:
         own = int(plan.channel[c])
         if judgement.channel_index >= 0 and own not in (-1, judgement.channel_index):
             yield Reason("channel", plan.channel_ids[own], f"this treatment is for {plan.channel_ids[own]}, asked was {self._kept.decision.channel}")
-        for candidate, first, last in plan.windows.tolist():
-            if candidate == c and not first <= judgement.at_us <= last:
+        for _, first, last in plan.windows[plan.windows[:, 0] == c].tolist():
+            if not first <= judgement.at_us <= last:
                 yield Reason("valid", "valid", f"{self._kept.decision.at.isoformat()} is outside its days")
 
-    def _rules(self, c: int, stage: str) -> Iterable[tuple[str, str]]:
-        """(place, text) of each rule of a stage, from the issue's down to the treatment's."""
-        definition, index = self._plan.catalog.definition, int(self._plan.action[c])
-        action = definition.actions[index]
-        issue = definition.issues.get(action.issue or "")
-        group = issue.groups.get(action.group or "") if issue else None
-        treatments = [(f"actions[{index}].treatments[{k}]", t) for k, t in enumerate(action.treatments) if t.id == self._plan.treatments[c]]
-        levels = [(f"issues.{action.issue}", issue), (f"issues.{action.issue}.groups.{action.group}", group), (f"actions[{index}]", action)]
-        for place, level in [*levels, *treatments]:
-            for k, text in enumerate(getattr(level, stage, ())):
-                yield f"{place}.{stage}[{k}]", text
+    def _asked(self, c: int) -> Iterable[Asked]:
+        return asked(self._plan.catalog, int(self._plan.action[c]), self._plan.treatments[c])
 
-    def _stopped(self, place: str, text: str) -> Reason | None:
-        if text not in self._judged:
-            node = self._plan.catalog.rule(text)[0]
-            value = plain.evaluate(node, self._variables, nullable=True)
-            verdict = "true" if value is True else "false" if value is False else "unknown"
-            self._judged[text] = verdict, "" if value is True else because(node, self._variables)
-        verdict, cause = self._judged[text]
-        return None if verdict == "true" else Reason("rule", place, text, verdict, cause)
+    def _stopped(self, rule: Asked) -> Iterable[Reason]:
+        if self._verdict(rule.text) != "true":
+            for place, text in rule.parts:
+                if (verdict := self._verdict(text)) != "true":
+                    if text not in self._causes:
+                        self._causes[text] = because(self._plan.catalog.rule(text)[0], self.variables)
+                    yield Reason("rule", place, text, verdict, self._causes[text])
+
+    def _verdict(self, text: str) -> str:
+        if text not in self._verdicts:
+            value = plain.evaluate(self._plan.catalog.rule(text)[0], self.variables, nullable=True)
+            self._verdicts[text] = "true" if value is True else "false" if value is False else "unknown"
+        return self._verdicts[text]
 
     def _contact(self, c: int) -> Iterable[Reason]:
         judgement, plan = self._judgement, self._plan
@@ -160,18 +202,18 @@ class _Reading:
             state, value = judgement.row.states[0, consent.column], judgement.row.values[0, consent.column]
             if own == consent.channel_index and (state != 0 or value != 1):
                 yield Reason("consent", consent.fact, f"{consent.channel} needs {consent.fact} to be true", "unknown" if state else "false",
-                             fact_is(parse(consent.fact), self._variables))
-        for suppression in self._suppressions:
+                             fact_is(parse(consent.fact), self.variables))
+        for suppression in self.suppressions:
             if closes(plan.contact_rules, suppression, c, judgement.channel_index):
                 yield Reason(suppression.kind, suppression.name, _until(suppression))
 
     def _value(self, c: int) -> Iterable[Reason]:
         written = self._plan.catalog.definition.actions[self._plan.action[c]].value
-        value = plain.evaluate(self._plan.catalog.rule(written)[0], self._variables, nullable=True) if isinstance(written, str) else written
+        value = plain.evaluate(self._plan.catalog.rule(written)[0], self.variables, nullable=True) if isinstance(written, str) else written
         if not isinstance(value, int | float) or not 0 <= value < math.inf:
             verdict = "unknown" if value is UNKNOWN or isinstance(value, ErrorValue) else "false"
             found = "unknown" if value is UNKNOWN else f"an error, {value.message}" if isinstance(value, ErrorValue) else value
-            seen = [fact_is(name, self._variables) for name in facts_in(self._plan.catalog.rule(written)[0])] if isinstance(written, str) else []
+            seen = [fact_is(name, self.variables) for name in facts_in(self._plan.catalog.rule(written)[0])] if isinstance(written, str) else []
             text = f"{written} is {found}; a known, finite value of at least 0 is needed"
             yield Reason("value", "value", text, verdict, " and ".join(dict.fromkeys(seen)))
 
@@ -190,21 +232,10 @@ class _Reading:
             names = ("propensity", "value", "context_weight", "lever", "cost", "priority", "selection_probability")
             return {name: getattr(offer, name) for name in names}
         i = self._position[c]
-        if self._survivors_terms is None:
-            self._survivors_terms = terms_of(self._plan, self._judgement)
         value, context_weight, lever, cost = self._survivors_terms[i].tolist()
         propensity = 0.0 if c == self._plan.null_candidate else float(self._judgement.propensity[i])
         return {"propensity": propensity, "value": value, "context_weight": context_weight, "lever": lever, "cost": cost,
                 "priority": propensity * value * context_weight * lever - cost}
-
-    def _rule_variables(self) -> dict[str, Any]:
-        plan, judgement = self._plan, self._judgement
-        variables = plan.encoder.variables(judgement.row)
-        variables["now"] = _EPOCH + timedelta(microseconds=judgement.at_us)
-        if judgement.channel_index >= 0:
-            variables["channel"] = plan.channel_ids[judgement.channel_index]
-            variables["direction"] = plan.directions[judgement.channel_index]
-        return variables
 
 
 def _until(suppression: Suppression) -> str:

@@ -1,0 +1,170 @@
+"""The seam between outcomes and health: what passes on its way to the models is counted here, and what is taken back leaves again.
+
+`learning` calls it at each presentation, answer and take-back, `memory` saves and restores it; replaying a journal gives the same counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from nba_engine.arbitration.exploration import EPSILON, GREEDY, UNIFORM
+from nba_engine.challenger import Challenger, Differences
+from nba_engine.health.drift import STRETCH, Alarm, Drift, Stretch
+from nba_engine.health.groups import Cell, Groups
+from nba_engine.health.tallies import ONE, Compared, Tally
+
+if TYPE_CHECKING:
+    from nba_engine.catalog.plan import Plan
+    from nba_engine.ledger import Kept
+    from nba_engine.records import Decision, Offer
+
+_COARSER = 8
+"""Bits by which a detector's units are coarser than those of tallies."""
+
+Key = tuple[str, str | None]
+"""An action and its treatment."""
+
+
+class Answers(msgspec.Struct, gc=False):
+    """One action's answers: the latest, fewer than STRETCH, as they came (treatment, propensity, reward; None where taken back) and the time of
+    the first of them; the others as its detector has them."""
+
+    since_us: int = 0
+    latest: list[tuple[str | None, float, float] | None] = msgspec.field(default_factory=list)
+    drift: Drift = msgspec.field(default_factory=Drift)
+
+
+class Seen(msgspec.Struct, frozen=True, gc=False):
+    """What a report is made of: counts that no longer change, each action's number of alarms and latest one, and how the models are written."""
+
+    tallies: Mapping[Key, Tally]
+    alarms: Mapping[str, tuple[int, Alarm]]
+    groups: Mapping[str, Mapping[str, Cell]]
+    compared: Mapping[str, Differences]
+    in_charge: str
+    in_shadow: str | None
+    promoted_at_us: int | None
+
+
+class Watch:
+    """Tallies by action and treatment, a detector per action, groups by sensitive fact. Not locked: the engine's lock guards it.
+
+    An answer is only noted; STRETCH of them are counted together. Cost: about 1 us an answer, 100 us for each STRETCH of them; memory some 3 kB per
+    action that was shown.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self.tallies: dict[Key, Tally] = {}
+        self.answers: dict[str, Answers] = {}
+        self.groups = Groups()
+        self.use(plan)
+
+    def use(self, plan: Plan) -> None:
+        """Go on under another catalog; counts are kept by name, also of actions that leave and come back."""
+        law = plan.exploration
+        share = 0.0 if law.kind == GREEDY else law.uniform_share
+        self._by_chance = 1.0 if law.kind == UNIFORM else share + (1.0 - share) * law.epsilon if law.kind == EPSILON else share
+        self._null_actions = int(plan.null_candidate >= 0)
+        self._closed = {key for key, candidate in plan.candidate_of.items() if not plan.explores[candidate]}
+        self._uniform_groups = {group.name for group in plan.control_groups if group.kind == "uniform"}
+        self.groups.use(plan)
+
+    def presented(self, kept: Kept, position: int, sign: int = 1) -> None:
+        """An offer reached its subject, or with `sign` -1 did not after all."""
+        offer = kept.decision.offers[position]
+        tally = self._tally(offer.action, offer.treatment)
+        tally.impressions += sign
+        tally.random += sign * self._random(kept.decision, offer)
+
+    def answered(self, kept: Kept, position: int, reward: float, at_us: int) -> int:
+        """An offer's answer taught the models; returns the number that takes it back."""
+        offer = kept.decision.offers[position]
+        answers = self.answers.get(offer.action)
+        if answers is None:
+            answers = self.answers[offer.action] = Answers()
+        if self.groups:
+            self.groups.answered(kept, offer.action, int(reward * ONE + 0.5), 1)
+        latest = answers.latest
+        latest.append((offer.treatment, offer.propensity, reward))
+        if len(latest) == 1:
+            answers.since_us = at_us
+        number = answers.drift.n + len(latest) - 1
+        if len(latest) == STRETCH:
+            self._fold(offer.action, answers, at_us)
+        return number
+
+    def taken_back(self, kept: Kept, position: int, reward: float, number: int) -> None:
+        """An answer holds no longer; `number` is what `answered` returned."""
+        offer = kept.decision.offers[position]
+        answers = self.answers[offer.action]
+        if number >= answers.drift.n:
+            answers.latest[number - answers.drift.n] = None
+        else:
+            compared = Compared.of(offer.propensity, reward)
+            answers.drift.take_back(compared.loss >> _COARSER, compared.reward >> _COARSER, number)
+            self._tally(offer.action, offer.treatment).add(number, compared, -1)
+        if self.groups:
+            self.groups.answered(kept, offer.action, int(reward * ONE + 0.5), -1)
+
+    def _fold(self, action: str, answers: Answers, at_us: int) -> None:
+        """Count the latest answers, and show them to the detector."""
+        n = loss = squares = rewards = 0
+        for number, told in enumerate(answers.latest, start=answers.drift.n):
+            if told is not None:
+                treatment, propensity, reward = told
+                compared = Compared.of(propensity, reward)
+                self._tally(action, treatment).add(number, compared)
+                own = compared.loss >> _COARSER
+                n, loss, squares, rewards = n + 1, loss + own, squares + own * own, rewards + (compared.reward >> _COARSER)
+        answers.drift.add(Stretch(STRETCH, n, loss, squares, rewards, answers.since_us), at_us)
+        answers.latest = []
+
+    def seen(self, model: str, challenger: Challenger | None) -> Seen:
+        """Everything counted so far, in copies; `model` is the catalog's section. Cost: some microseconds per action."""
+        tallies: dict[Key, Tally] = {}
+        for key, tally in self.tallies.items():
+            answers = self.answers.get(key[0]) or Answers()
+            found = tallies[key] = tally.seen(answers.drift.n + len(answers.latest))
+            for told in answers.latest:
+                if told is not None and told[0] == key[1]:
+                    found.count(Compared.of(*told[1:]))
+        drifts = {action: answers.drift for action, answers in self.answers.items()}
+        alarms = {action: (drift.n_alarms, drift.alarms[-1]) for action, drift in drifts.items() if drift.alarms}
+        if challenger is None:
+            return Seen(tallies, alarms, self.groups.copied(), {}, model, None, None)
+        compared = {action: msgspec.structs.replace(sums) for action, sums in challenger.differences.items()}
+        return Seen(tallies, alarms, self.groups.copied(), compared, challenger.sections[challenger.promoted], challenger.section,
+                    challenger.promoted_at_us)
+
+    def state(self) -> dict[str, Any]:
+        """Plain data; the same counts give the same bytes."""
+        answers = [[action, a.since_us, [told and list(told) for told in a.latest], a.drift.state()] for action, a in self.answers.items()]
+        return {"tallies": [[*key, tally.state()] for key, tally in self.tallies.items()], "answers": answers, "groups": self.groups.state()}
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Take over what `state` gave."""
+        self.tallies = {(action, treatment): Tally.of(tally) for action, treatment, tally in state["tallies"]}
+        self.answers = {action: Answers(since_us, [told and tuple(told) for told in latest], Drift.of(drift))
+                        for action, since_us, latest, drift in state["answers"]}
+        self.groups.load(state["groups"])
+
+    def _tally(self, action: str, treatment: str | None) -> Tally:
+        key = action, treatment
+        found = self.tallies.get(key)
+        if found is None:
+            found = self.tallies[key] = Tally()
+        return found
+
+    def _random(self, decision: Decision, offer: Offer) -> int:
+        """The chance, in units, that chance and not the model chose this offer: certain in a uniform control group; else what uniform choice put
+        into its selection probability, n being the actions that competed with it."""
+        if decision.control_group is not None:
+            return ONE if decision.control_group in self._uniform_groups else 0
+        if self._by_chance == 0.0 or (self._closed and (offer.action, offer.treatment) in self._closed):
+            return 0
+        n = decision.funnel["value"] - self._null_actions - offer.rank + 1
+        share = self._by_chance / ((n if n > 1 else 1) * offer.selection_probability)
+        return int(ONE * share + 0.5) if share < 1.0 else ONE

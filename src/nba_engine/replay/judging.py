@@ -1,0 +1,157 @@
+"""What is odd about the rows of a log: looked at chunk by chunk, counted and named; what cannot be judged is set aside, never dropped in silence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from nba_engine.errors import ReplayError, RequestError
+from nba_engine.replay.importance import TOLERANCE, Float
+from nba_engine.replay.naming import COLUMNS, NUMBERS
+from nba_engine.replay.pmfs import Numbering
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Mask = npt.NDArray[np.bool_]
+
+JUDGED = (*NUMBERS, "at", "outcome_at", "pmf_log", "pmf_target")
+"""Columns that are looked at, where a log has them; `action` too where there are distributions."""
+
+_PMF_TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What is odd about `n` rows, the first being row `first_row` of the log (from 0); `set_aside` says whether they were left out."""
+
+    text: str
+    n: int
+    first_row: int
+    set_aside: bool
+
+    def __str__(self) -> str:
+        return f"{self.n} row{'s' * (self.n != 1)} ({'set aside' if self.set_aside else 'kept'}; the first is row {self.first_row}): {self.text}"
+
+
+class Judge:
+    """Judges chunk behind chunk of one log; what was found so far stands in `findings`, in the order in which it is looked for."""
+
+    def __init__(self) -> None:
+        self.n_read = 0
+        self._found: dict[tuple[int, str], Finding] = {}
+        self._numbering = Numbering()
+        self._usable: Mask = np.zeros(0, np.bool_)
+        self._n_looked_for = 0
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        return tuple(self._found[key] for key in sorted(self._found))
+
+    def judged(self, table: pa.Table, repeated: Mask) -> pa.Table:
+        """The rows that can be judged, their numbers as float64; of them only the reward may be null. `repeated`: rows known to repeat a decision."""
+        import pyarrow as pa
+
+        self._usable, self._n_looked_for = np.ones(table.num_rows, np.bool_), 0
+        numbers = {name: _numbers(table, name) for name in NUMBERS if name in table.column_names}
+        numbers |= self._from_pmfs(table, numbers)
+        self._look_at_numbers(table, numbers)
+        self._note(repeated, "the decision stands in an earlier row already", True)
+        if "at" in table.column_names and "outcome_at" in table.column_names:
+            self._note(_early(table), "the outcome came back before the decision was made; it cannot have earned this reward", False)
+        self.n_read += table.num_rows
+        for name, values in numbers.items():
+            column = pa.array(values, mask=table.column("reward").is_null().to_numpy()) if name == "reward" else pa.array(values)
+            place = table.column_names.index(name) if name in table.column_names else table.num_columns
+            table = table.set_column(place, name, column) if place < table.num_columns else table.append_column(name, column)
+        return table if self._usable.all() else table.filter(self._usable)
+
+    def _look_at_numbers(self, table: pa.Table, numbers: dict[str, Float]) -> None:
+        nothing = np.zeros(table.num_rows, np.bool_)
+        if "action" in table.column_names and "p_log" in numbers:
+            nothing = np.isnan(numbers["p_log"]) & table.column("action").is_null().to_numpy()
+            self._note(nothing, "nothing was offered: what is judged are the decisions that offered something", True)
+        for name, need in (("p_log", "(0, 1]: what was chosen had a chance"), ("p_target", "[0, 1]")):
+            if name in numbers:
+                p = numbers[name]
+                inside = (p >= 0 if name == "p_target" else p > 0) & (p <= 1 + TOLERANCE)
+                self._note(~inside & ~np.isnan(p), f"{name} lies outside {need}", True)
+                self._note(np.isnan(p) & ~nothing, f"{name} is missing", True)
+        silent = table.column("reward").is_null().to_numpy()
+        self._note(silent & self._usable, "no reward; it counts as 0, because what was recommended and not answered earned nothing", False)
+        self._note(~np.isfinite(numbers["reward"]) & ~silent, "the reward is no finite number", True)
+        for name in ("q_logged", "q_target"):
+            if name in numbers:
+                self._note(~np.isfinite(numbers[name]), f"{name} is no finite number", True)
+        if "unsupported" in numbers:
+            mass = numbers["unsupported"]
+            self._note(~((mass >= 0) & (mass <= 1 + TOLERANCE)), "unsupported lies outside [0, 1]", True)
+
+    def _from_pmfs(self, table: pa.Table, numbers: dict[str, Float]) -> dict[str, Float]:
+        """p_log, p_target and unsupported, as far as distributions give them and no column of their own does."""
+        given = [name for name in ("pmf_log", "pmf_target") if name in table.column_names]
+        if not given or "action" not in table.column_names:
+            return {}
+        chosen = self._numbering.numbers(table.column("action"))
+        pmfs = {name: self._numbering.pmf(table.column(name), name) for name in given}
+        found: dict[str, Float] = {}
+        for name, pmf in pmfs.items():
+            probability = f"p_{name[4:]}"
+            own, inside = pmf.of(chosen)
+            known = np.bincount(pmf.row, minlength=pmf.n) > 0
+            self._note(known & ~(abs(pmf.total - 1) <= _PMF_TOLERANCE), f"{name} does not sum to 1", False)
+            self._note(known & ~(pmf.total > 0), f"{name} holds no probabilities", True)
+            if name == "pmf_log":
+                self._note(known & ~inside, "the action is not in pmf_log: the log could not have chosen it", True)
+                own = np.where(inside, own, np.nan)
+            own = np.where(known, own, np.nan)
+            if probability in numbers:
+                apart = abs(numbers[probability] - own) > _PMF_TOLERANCE
+                self._note(known & apart, f"{probability} is not what {name} says of the action; {probability} is taken", False)
+            else:
+                found[probability] = own
+        if len(pmfs) == 2 and "unsupported" not in numbers:
+            found["unsupported"] = np.minimum(pmfs["pmf_target"].outside(pmfs["pmf_log"]), 1.0)
+        return found
+
+    def _note(self, odd: Mask, text: str, set_aside: bool) -> None:
+        """Rows that were set aside for another cause are not counted again."""
+        self._n_looked_for += 1
+        odd = odd & self._usable
+        if odd.any():
+            key, n, first_row = (self._n_looked_for, text), int(odd.sum()), self.n_read + int(np.argmax(odd))
+            known = self._found.get(key)
+            self._found[key] = Finding(text, n, first_row, set_aside) if known is None else replace(known, n=known.n + n)
+            if set_aside:
+                self._usable = self._usable & ~odd
+
+
+def _numbers(table: pa.Table, name: str) -> Float:
+    """The column as float64[n], NaN where it is null."""
+    import pyarrow as pa
+
+    try:
+        column = table.column(name).cast(pa.float64())
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise ReplayError(f"column {name} holds {table.column(name).type} that are no numbers ({error}); it must say {COLUMNS[name]}") from error
+    return column.to_numpy(zero_copy_only=False)
+
+
+def _early(table: pa.Table) -> Mask:
+    """Which outcomes came back before their decision was made; both moments must be known."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    from nba_engine.facts.tables import moments_of
+
+    at, back = table.column("at"), table.column("outcome_at")
+    if pa.types.is_timestamp(at.type) and at.type == back.type:
+        return pc.less(back, at).fill_null(False).to_numpy()
+    known = ~(at.is_null().to_numpy() | back.is_null().to_numpy())
+    try:
+        return known & (moments_of(back, 0) < moments_of(at, 0))
+    except RequestError as error:
+        raise ReplayError(f"at and outcome_at must be moments: {error}") from error

@@ -1,0 +1,129 @@
+"""Where the rows of a log come from: files, tables and stores as batches of columns, read anew whenever they are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nba_engine.errors import ReplayError, StoreError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+ROWS_AT_ONCE = 2**18
+"""Rows that are held at once where a log is read in one pass."""
+
+FORMS = ".parquet, .csv, .arrow, .feather or the folder of a store"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Rows that can be read again and again. `batches(names)`: tables of just these columns, in the log's order; `n_rows` None where not known."""
+
+    schema: pa.Schema
+    n_rows: int | None
+    batches: Callable[[Sequence[str]], Iterator[pa.Table]]
+
+    def read(self, names: Sequence[str]) -> Iterator[pa.Table]:
+        """Tables of ROWS_AT_ONCE rows, the last one shorter, with these columns."""
+        import pyarrow as pa
+
+        held: list[pa.Table] = []
+        n_held = 0
+        try:
+            for batch in self.batches(names):
+                held.append(batch)
+                n_held += batch.num_rows
+                while n_held >= ROWS_AT_ONCE:
+                    whole = pa.concat_tables(held)
+                    yield whole.slice(0, ROWS_AT_ONCE)
+                    held, n_held = [whole.slice(ROWS_AT_ONCE)], n_held - ROWS_AT_ONCE
+            if n_held:
+                yield pa.concat_tables(held)
+        except (OSError, pa.ArrowException) as error:
+            raise ReplayError(f"the log cannot be read to its end ({error})") from error
+
+
+def open_source(given: Any) -> Source:
+    """A path, or anything that exports Arrow or is a mapping of columns, as a source. ReplayError where it is neither, or cannot be opened."""
+    import pyarrow as pa
+
+    if not isinstance(given, str | Path):
+        try:
+            return _of_table(given if isinstance(given, pa.Table) else pa.table(given))
+        except (TypeError, ValueError, pa.ArrowException) as error:
+            raise ReplayError(f"came {type(given).__name__}, no table ({error}); give a path, an Arrow table or a mapping of columns") from error
+    path = Path(given)
+    if path.is_dir():
+        from nba_engine.exporting import read_store
+
+        try:
+            return _of_table(read_store(path))
+        except StoreError as error:
+            raise ReplayError(f"the log {given} cannot be read: {error}") from error
+    opened = {".parquet": _parquet, ".csv": _csv, ".arrow": _arrow, ".feather": _arrow}.get(path.suffix.lower())
+    if opened is None:
+        raise ReplayError(f"the log {given} ends in {path.suffix.lower() or 'nothing'!r}; give {FORMS}")
+    try:
+        return opened(path)
+    except (OSError, pa.ArrowException) as error:
+        raise ReplayError(f"the log {given} cannot be read ({error})") from error
+
+
+def _of_table(table: pa.Table) -> Source:
+    def batches(names: Sequence[str]) -> Iterator[pa.Table]:
+        wanted = table.select(list(names))
+        yield from (wanted.slice(start, ROWS_AT_ONCE) for start in range(0, table.num_rows, ROWS_AT_ONCE))
+
+    return Source(table.schema, table.num_rows, batches)
+
+
+def _parquet(path: Path) -> Source:
+    from pyarrow import parquet
+
+    with parquet.ParquetFile(path) as file:
+        schema, n_rows = file.schema_arrow, file.metadata.num_rows
+
+    def batches(names: Sequence[str]) -> Iterator[pa.Table]:
+        with parquet.ParquetFile(path, pre_buffer=False) as file:  # buffered ahead, what was read would be kept to the end
+            yield from _tables(file.iter_batches(ROWS_AT_ONCE, columns=list(names)), names)
+
+    return Source(schema, n_rows, batches)
+
+
+def _csv(path: Path) -> Source:
+    """Types are those of the first block (a megabyte); a later value that does not fit is an error that names it."""
+    from pyarrow import csv
+
+    with csv.open_csv(path) as reader:
+        schema = reader.schema
+
+    def batches(names: Sequence[str]) -> Iterator[pa.Table]:
+        with csv.open_csv(path, convert_options=csv.ConvertOptions(include_columns=list(names), column_types=schema)) as reader:
+            yield from _tables(reader, names)
+
+    return Source(schema, None, batches)
+
+
+def _arrow(path: Path) -> Source:
+    """The file format, as feather writes it, or a stream."""
+    import pyarrow as pa
+
+    def opened() -> tuple[pa.Schema, Iterable[pa.RecordBatch]]:
+        try:
+            file = pa.ipc.open_file(path)
+        except pa.ArrowInvalid:
+            stream = pa.ipc.open_stream(pa.memory_map(str(path)))
+            return stream.schema, stream
+        return file.schema, (file.get_batch(i) for i in range(file.num_record_batches))
+
+    return Source(opened()[0], None, lambda names: _tables(opened()[1], names))
+
+
+def _tables(batches: Iterable[pa.RecordBatch], names: Sequence[str]) -> Iterator[pa.Table]:
+    import pyarrow as pa
+
+    for batch in batches:
+        yield pa.Table.from_batches([batch.select(list(names))])
