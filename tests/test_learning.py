@@ -93,10 +93,10 @@ def test_a_contradicting_answer_replaces_the_first_bit_for_bit(model):
 
 
 def test_what_teaches_nothing():
-    untaught = told()["model.sums"]
+    untaught = told()["models.probit.state.sums"]
     for labels in (("skipped",), ("presented",), (("declined", "already_have"),), ("presented", "skipped"), ("accepted", "skipped"),
                    ("declined", ("declined", "already_have")), ("accepted", "cancelled")):  # fmt: skip
-        assert told(*labels)["model.sums"] == untaught, labels
+        assert told(*labels)["models.probit.state.sums"] == untaught, labels
     shop = engine()
     decision = shown(shop)
     assert not shop.record(decision.id, "declined", action="sport", reason="already_have").learned

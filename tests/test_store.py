@@ -139,7 +139,7 @@ def test_the_same_answer_told_twice_can_still_be_taken_back_after_a_restart(tmp_
     assert shop.record(decision.id, "declined", action="sport", event_id="e1").reward == 0.0
     straight = engine()
     straight.record(shown(straight).id, "accepted", action="sport")
-    assert beliefs(shop)["model.sums"] == beliefs(straight)["model.sums"]
+    assert beliefs(shop)["models.probit.state.sums"] == beliefs(straight)["models.probit.state.sums"]
 
 
 OTHER = {"version": "2", "actions": [{"id": "radio", "issue": "sales", "group": "tv", "eligibility": ["tariff == 'tin'"]}, *written()["actions"]]}
@@ -175,7 +175,7 @@ def test_reloads_are_remembered(tmp_path, clean, reopened):
     shop.record(second.id, "skipped", action="stay")
     shop.record(first.id, "skipped", action="sport")
     if "facts" not in reopened:
-        assert set(beliefs(shop)["model.sums"]) == {0}
+        assert set(beliefs(shop)["models.probit.state.sums"]) == {0}
 
 
 def test_facts_of_other_libraries_and_forms_can_be_stored(tmp_path):

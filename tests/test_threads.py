@@ -82,10 +82,10 @@ def test_a_crowd(model):
         assert decision.slate_probability == pytest.approx(math.prod(o.selection_probability for o in decision.offers))
         slate = shop._memory.find(decision.id).judgement.slate
         assert sum(slate.first_pmf) == pytest.approx(1.0) or not decision.offers
-    assert shop.beliefs_version == crowd.n_learned > 300
+    assert shop._memory.state.beliefs.n_outcomes == crowd.n_learned > 300
     if model == "beta_bernoulli":
         state = shop._memory.state.beliefs.state()
-        n_outcomes = state["model"]["sums"][state["entities"].index(["global", ""]), 0]
+        n_outcomes = state["models"][model]["state"]["sums"][state["entities"].index(["global", ""]), 0]
         assert n_outcomes == crowd.n_learned * 2**24
     assert shop.unknown_facts <= {f"extra {k}" for k in range(4)}
     alone = [[shop.decide(f"new {i}", channel="call", facts=ADULT, limit=3, interaction="i").offers for i in range(20)] for _ in range(2)]
@@ -95,7 +95,7 @@ def test_a_crowd(model):
 def test_a_crowd_on_a_store(tmp_path):
     shop = engine(catalog=shop_catalog("1"), store=tmp_path, sync="os", explained_decisions_max=100)
     crowd = Crowd(shop, n_each=100, n_reloads=10)
-    assert crowd.faults == [] and shop.beliefs_version == crowd.n_learned > 50
+    assert crowd.faults == [] and shop._memory.state.beliefs.n_outcomes == crowd.n_learned > 50
     before = everything(shop)
     version = shop.catalog.version
     shop.flush()

@@ -116,10 +116,11 @@ class Beliefs:
         sections: dict[str, tuple[Section, list[int]]] = {}
         for candidate, section in enumerate(_sections(plan)):
             sections.setdefault(_name_of(section), (section, []))[1].append(candidate)
+        sections = sections or {_name_of(plan.catalog.definition.model): (plan.catalog.definition.model, [])}
         used = np.unique(plan.paths[plan.paths >= 0])
         left = np.setdiff1d(np.arange(len(self.entities)), used)
         for name, (section, candidates) in sections.items():
-            paths = plan.paths[candidates]
+            paths = plan.paths[np.array(candidates, np.int64)]
             own = np.arange(len(self.entities)) if len(sections) == 1 else np.union1d(paths[paths >= 0], left)
             place = np.full(len(self.entities) + 1, -1, np.int32)  # one more, so that place[-1] says that there is none
             place[own] = np.arange(len(own))
@@ -133,6 +134,11 @@ class Beliefs:
     def version(self) -> int:
         """Counts every change of beliefs."""
         return self.model.version
+
+    @property
+    def n_outcomes(self) -> int:
+        """How many outcomes were learned, those taken back since among them."""
+        return self._watch.n_seen
 
     @property
     def nbytes(self) -> int:
@@ -152,7 +158,7 @@ class Beliefs:
         self.features.fill(row.values, row.states, row.item_codes, row.item_offsets, s.index, s.value, s.n_active)
         s.n_active[0] = self.features.add_rank(rank, s.index[0], s.value[0], int(s.n_active[0]))
         receipt = self.model.update(s.index[0], s.value[0], int(s.n_active[0]), candidate, reward)
-        self._feed(s.index, s.value, s.n_active, candidate, np.array([reward]), np.array([self.model.expected]))
+        self._feed(s.index, s.value, s.n_active, candidate, np.array([reward], float), np.array([self.model.expected], float))
         return receipt
 
     def update_rows(self, rows: Rows, ranks: Offsets, candidates: Ints, rewards: Floats) -> None:
@@ -274,7 +280,7 @@ def _sections(plan: Plan) -> list[Section]:
     null_action = int(plan.action[plan.null_candidate]) if plan.null_candidate >= 0 else -1
     if null_action >= 0:  # it has no model: whichever there is will do
         of_action[null_action] = of_action[null_action - 1 if null_action else min(1, len(of_action) - 1)]
-    return [of_action[action] for action in plan.action.tolist()] or [definition.model]
+    return [of_action[action] for action in plan.action.tolist()]
 
 
 def _name_of(section: Section) -> str:

@@ -31,7 +31,7 @@ def sizes_of(state: State) -> dict[str, int]:
         "challenger": 0 if state.challenger is None else state.challenger.beliefs.nbytes,
         "health": TALLY_BYTES * len(state.watch.tallies),
         "scratch of a decision": _arrays(getattr(state.work, name) for name in state.work.__slots__)
-        + _arrays(getattr(part, name) for part in (state.work.slate,) for name in part.__slots__) + _arrays(vars(state.work.rules).values()),
+        + _arrays(getattr(part, name) for part in (state.work.slate,) for name in part.__slots__) + state.work.rules.nbytes,
         "texts and their codes": TEXT_BYTES * (state.vocabulary.size + state.contacts.names.size + len(state.entities)),
         "contact histories": state.contacts.nbytes,
         "decisions at hand": sum(DECISION_BYTES + _arrays(_fields(k.judgement)) + _arrays(_fields(k.judgement.row)) for k in kept),

@@ -20,7 +20,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from nba_engine.models import contract, inheriting, posterior
+from nba_engine.models import inheriting, posterior
 from nba_engine.models.contract import Floats, Index, Offsets, Receipt, State, entities_of
 from nba_engine.models.prior import Prior, prior_table
 from nba_engine.numerics.kernel import kernel, scalar
@@ -164,7 +164,7 @@ class Probit:
                 "version": np.array([self.version], dtype=np.int64)}
 
     def load(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
-        """Take over what `state` or `carried` gave."""
+        """Take over what `state` or `contract.carried` gave."""
         if state["sums"].shape != self._sums.shape:
             raise ValueError(f"beliefs of shape {state['sums'].shape} do not fit; {self._sums.shape} (entities, features, 2) is needed")
         self._sums[:] = state["sums"]
@@ -174,12 +174,6 @@ class Probit:
             self._narrow(entity, *narrowed)
         self.version = int(state["version"][0])
         self._is_behind = True
-
-
-def carried(state: Mapping[str, npt.NDArray[Any]], old_features: list[Any], old_entities: list[Any], new_features: list[Any],
-            new_entities: list[Any]) -> State:
-    """contract.carried with these axes."""
-    return contract.carried(state, Probit.axes, old_features, old_entities, new_features, new_entities)
 
 
 @kernel

@@ -57,6 +57,11 @@ class Evaluation:
         self.bits = scratch[ends[1] : ends[2]].view(np.uint64).reshape(n_rows, index.n_words)
         self.states = scratch[ends[3] :].view(np.uint8)[: n_rows * n_slots].reshape(n_rows, n_slots)
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of its arrays; the tables are the index's."""
+        return self._scratch.nbytes
+
     def run(self, rows: Rows, variables: Callable[[int], Mapping[str, Any]]) -> None:
         """Evaluate encoded rows. `variables` gives the facts of a row as the plain evaluator reads them; it is called only where the index
         has host slots."""
