@@ -297,7 +297,7 @@ def test_many_rows_learned_at_once_equal_one_by_one(make):
     one_by_one, at_once, in_parts, given = make(), make(), make(), list(rows(40, seed=5))
     said = [(one_by_one.update(*row), one_by_one.expected)[1] for row in given]
     expected = np.empty(40)
-    at_once.update_rows(*many(given), np.arange(40), expected)
+    at_once.update_rows(*many(given), expected)
     in_parts.update_rows(*many(given[:13]))
     in_parts.update_rows(*many(given[13:]))
     assert as_bytes(at_once) == as_bytes(in_parts) == as_bytes(one_by_one)

@@ -170,7 +170,7 @@ class Beliefs:
             index, value, n_active, expected = np.zeros(shape, np.int32), np.zeros(shape), np.zeros(shape[0], np.int64), np.zeros(shape[0])
             self.features.fill_observed(rows.values[part], rows.states[part], rows.item_codes, rows.item_offsets[part], ranks[part], index, value,
                                         n_active)
-            self.model.update_rows(index, value, n_active, candidates[part], rewards[part], None, expected)
+            self.model.update_rows(index, value, n_active, candidates[part], rewards[part], expected)
             self._feed(index, value, n_active, candidates[part], rewards[part], expected)
             start = part.stop
 

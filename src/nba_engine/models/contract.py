@@ -95,14 +95,14 @@ class Model(Protocol):
         """A model that scores as this one does now, whatever is learned meanwhile; it cannot learn."""
         ...
 
-    def update(self, index: Index, value: Floats, n_active: int, candidate: int, reward: float, at_us: int = 0) -> Receipt:
-        """Learn that `candidate`, presented under these features, earned `reward` in [0, 1]; `at_us` (UTC microseconds) for models that forget."""
+    def update(self, index: Index, value: Floats, n_active: int, candidate: int, reward: float) -> Receipt:
+        """Learn that `candidate`, presented under these features, earned `reward` in [0, 1]."""
         ...
 
-    def update_rows(self, index: Index, value: Floats, n_active: Offsets, candidates: Index, rewards: Floats, at_us: Offsets | None = None,
+    def update_rows(self, index: Index, value: Floats, n_active: Offsets, candidates: Index, rewards: Floats,
                     expected_out: Floats | None = None) -> None:
         """Learn n outcomes one after the other, as `update` would, without receipts: index int32[n, a], value float64[n, a], n_active int64[n],
-        candidates int32[n], rewards float64[n] in [0, 1], at_us int64[n]; the propensities before each go to `expected_out` float64[n]."""
+        candidates int32[n], rewards float64[n] in [0, 1]; the propensities before each go to `expected_out` float64[n]."""
         ...
 
     def spread(self, index: Index, value: Floats, n_active: int, candidate: int) -> float | None:

@@ -21,14 +21,14 @@ class OneByOne(ABC):
     def _add(self, receipt: Receipt, sign: int) -> None:
         """Add a receipt (`sign` 1) or subtract it (-1)."""
 
-    def update(self, index: Index, value: Floats, n_active: int, candidate: int, reward: float, at_us: int = 0) -> Receipt:
+    def update(self, index: Index, value: Floats, n_active: int, candidate: int, reward: float) -> Receipt:
         """Learn one presented candidate's reward in [0, 1]; when it came is not read, nothing is forgotten."""
         receipt = self._learned(index, value, n_active, candidate, reward)
         self._add(receipt, 1)
         self.version += 1
         return receipt
 
-    def update_rows(self, index: Index, value: Floats, n_active: Offsets, candidates: Index, rewards: Floats, at_us: Offsets | None = None,
+    def update_rows(self, index: Index, value: Floats, n_active: Offsets, candidates: Index, rewards: Floats,
                     expected_out: Floats | None = None) -> None:
         """Learn n outcomes one after the other."""
         for row, (candidate, reward) in enumerate(zip(candidates.tolist(), rewards.tolist(), strict=True)):

@@ -113,7 +113,7 @@ class Probit:
         rows = [posterior.BIAS_PRECISION, posterior.PRECISION, posterior.BIAS_VARIANCE, posterior.VARIANCE]
         self._prior[rows, entity] = bias_precision, precision, 1.0 / bias_precision, 1.0 / precision
 
-    def update(self, index: Index, value: Floats, n_active: int, candidate: int, reward: float, at_us: int = 0) -> Receipt:
+    def update(self, index: Index, value: Floats, n_active: int, candidate: int, reward: float) -> Receipt:
         """Learn one presented candidate's reward in [0, 1]."""
         if not 0.0 <= reward <= 1.0:
             raise ValueError(f"the reward is {reward}; the model needs one between 0 and 1")
@@ -126,7 +126,7 @@ class Probit:
         self.version += 1
         return Receipt(active, entities, deltas)
 
-    def update_rows(self, index: Index, value: Floats, n_active: Offsets, candidates: Index, rewards: Floats, at_us: Offsets | None = None,
+    def update_rows(self, index: Index, value: Floats, n_active: Offsets, candidates: Index, rewards: Floats,
                     expected_out: Floats | None = None) -> None:
         """Learn n outcomes one after the other; the scoring copy follows when it is read next, at O(features * entities)."""
         n_levels = self._paths.shape[1]

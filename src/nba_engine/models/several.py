@@ -86,22 +86,21 @@ class Several:
         found._parts = tuple(replace(part, model=part.model.frozen()) for part in self._parts)
         return found
 
-    def update(self, index: Index, value: Floats, n_active: int, candidate: int, reward: float, at_us: int = 0) -> Receipt:
+    def update(self, index: Index, value: Floats, n_active: int, candidate: int, reward: float) -> Receipt:
         """The candidate's own model learns; the receipt names entities as all models number them."""
         part = self._parts[self._part_of[candidate]]
-        receipt = part.model.update(index, value, n_active, int(self._own[candidate]), reward, at_us)
+        receipt = part.model.update(index, value, n_active, int(self._own[candidate]), reward)
         self.expected = part.model.expected
         return Receipt(receipt.index, part.entities[receipt.entities], receipt.deltas, part.name)
 
-    def update_rows(self, index: Index, value: Floats, n_active: Offsets, candidates: Index, rewards: Floats, at_us: Offsets | None = None,
+    def update_rows(self, index: Index, value: Floats, n_active: Offsets, candidates: Index, rewards: Floats,
                     expected_out: Floats | None = None) -> None:
         """Each model learns its own rows, in their order."""
         part_of = self._part_of[candidates]
         for k, part in enumerate(self._parts):
             mine = np.flatnonzero(part_of == k)
             expected = np.empty(len(mine))
-            part.model.update_rows(index[mine], value[mine], n_active[mine], self._own[candidates[mine]], rewards[mine],
-                                   None if at_us is None else at_us[mine], expected)
+            part.model.update_rows(index[mine], value[mine], n_active[mine], self._own[candidates[mine]], rewards[mine], expected)
             if expected_out is not None:
                 expected_out[mine] = expected
 
