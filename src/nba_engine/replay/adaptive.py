@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -60,7 +60,7 @@ def fold_in_time(estimator: Estimator, rows: Rows, first_row: int, parameter: fl
     if estimator.atoms:
         raise ReplayError(f"{estimator.name} has no form for logs of a learner; take cressie_read, its near equal, or snips")
     parts = blocks_of(first_row, len(rows.reward))
-    return {block: fold(estimator, _part(rows, a - first_row, b - first_row), parameter) for block, a, b in parts}
+    return {block: fold(estimator, rows.between(a - first_row, b - first_row), parameter) for block, a, b in parts}
 
 
 def merge_in_time(a: Blocks, b: Blocks) -> Blocks:
@@ -94,8 +94,3 @@ def stabilised(blocks: Blocks) -> tuple[Sums, Sums, float]:
     largest = max((h * sums.max_importance_weight) ** 2 for h, sums in counts)
     freedom = max(squares / largest, 1.0) if largest > 0 else 1.0
     return whole, replace(whole, mean=mean, comoment=comoment * (whole.n / total * (whole.n - 1) / total)), freedom
-
-
-def _part(rows: Rows, a: int, b: int) -> Rows:
-    columns = {field.name: getattr(rows, field.name) for field in fields(Rows)}
-    return Rows(**{name: None if column is None else column[a:b] for name, column in columns.items()})

@@ -60,9 +60,10 @@ class Folding:
                 self._blocks[key] = merge_in_time(self._blocks.get(key, {}), fold_in_time(estimator, rows, first_row, parameter))
             self._bounded &= bool(0 <= rows.reward.min() <= rows.reward.max() <= 1)
             kinds = {_kind(*_EVERY): _EVERY}
-        for key, (estimator, parameter) in kinds.items():
-            for start in range(0, len(rows.reward), PIECE_ROWS):
-                own = fold(estimator, _piece(rows, start, start + PIECE_ROWS), parameter)
+        for start in range(0, len(rows.reward), PIECE_ROWS):
+            piece = rows.between(start, start + PIECE_ROWS)
+            for key, (estimator, parameter) in kinds.items():
+                own = fold(estimator, piece, parameter)
                 self._sums[key] = own if key not in self._sums else merge(self._sums[key], own)
 
     @property
@@ -119,9 +120,3 @@ def _chosen(name: str, parameter: float | None) -> tuple[Estimator, float]:
 def _kind(estimator: Estimator, parameter: float) -> tuple[object, ...]:
     """Estimators of one kind differ only in how their sums are read."""
     return estimator.adjust, repr(parameter), estimator.model, estimator.squares, estimator.atoms
-
-
-def _piece(rows: Rows, start: int, stop: int) -> Rows:
-    if start == 0 and stop >= len(rows.reward):
-        return rows
-    return Rows(*(None if column is None else column[start:stop] for column in (getattr(rows, name) for name in Rows.__slots__)))

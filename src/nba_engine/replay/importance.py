@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,10 @@ TOLERANCE = 1e-9
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """A chunk of a log, checked. Each array is float64[n]; `q_logged`, `q_target` and `unsupported` may be missing."""
+    """A chunk of a log, checked. Each array is float64[n]; `q_logged`, `q_target` and `unsupported` may be missing.
+
+    `importance_weight` is p_target / p_log of each row: how much oftener the target would have chosen what was chosen.
+    """
 
     reward: Float
     p_log: Float
@@ -26,11 +29,15 @@ class Rows:
     q_logged: Float | None = None
     q_target: Float | None = None
     unsupported: Float | None = None
+    importance_weight: Float = field(init=False)
 
-    @property
-    def importance_weight(self) -> Float:
-        """p_target / p_log of each row: how much oftener the target would have chosen what was chosen."""
-        return self.p_target / self.p_log
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "importance_weight", self.p_target / self.p_log)
+
+    def between(self, start: int, stop: int) -> Rows:
+        """The rows from `start` to before `stop`, as views."""
+        given = (self.reward, self.p_log, self.p_target, self.q_logged, self.q_target, self.unsupported)
+        return Rows(*(None if column is None else column[start:stop] for column in given))  # type: ignore[arg-type]
 
 
 def check_rows(*, reward: Any, p_log: Any, p_target: Any, q_logged: Any = None, q_target: Any = None, unsupported: Any = None) -> Rows:
