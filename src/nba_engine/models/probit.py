@@ -182,19 +182,19 @@ def _fill_scores(index, value, n_active, offsets, packed, prior, totals, paths, 
     n_columns = posterior.n_columns(packed)
     for r in range(offsets.size - 1):
         a, b = offsets[r], offsets[r + 1]
-        _fill_totals(index[r], value[r], n_active[r], packed, totals[r, :, :n_columns])
+        _fill_totals(index[r], value[r], n_active[r], packed, n_columns, totals[r])
         _fill_propensity(value[r], n_active[r], packed, totals[r], prior, paths, candidates[a:b], below, mean_out[a:b], deviation_out[a:b])
 
 
 @kernel
-def _fill_totals(index, value, n_active, packed, totals):
+def _fill_totals(index, value, n_active, packed, n_columns, totals):
     """Of every column's part of eta the mean, and the sum of its shares of variance but for the bias, which has a prior of its own.
 
     Whole packed rows, four features at a time, so that the loops are SIMD.
     """
-    n_columns = totals.shape[1]
-    mean, share = totals[0], totals[1]
-    totals[:] = np.float32(0.0)
+    mean, share = totals[0], totals[1]  # whole rows: a part of them would not be known to lie side by side, and the loops not be SIMD
+    for e in range(n_columns):
+        mean[e], share[e] = np.float32(0.0), np.float32(0.0)
     whole = n_active - (n_active - 1) % 4
     for i in range(1, whole, 4):
         w, x, y, z = np.float32(value[i]), np.float32(value[i + 1]), np.float32(value[i + 2]), np.float32(value[i + 3])
