@@ -31,16 +31,18 @@ NUMBERS_MAX = {
     "decide, bytes at once": 24_000.0,
     "record, bytes at once": 24_000.0,
     "decide, blocks kept": 0.5,
+    "scoring, every action taught / none": 6.0,
 }
 
 
 def main() -> int:
     use_own_folder()
-    from benchmarks import contract, counts
+    from benchmarks import bench_models, contract, counts
     from benchmarks.figures import Effort, Figures, measure
 
     base, more = measure(Effort(n_rounds=5, n_calls=300)), contract.measure_for_check()
-    found = Figures(base.timings | more.timings, base.numbers | counts.measure())
+    scoring = {"scoring, every action taught / none": bench_models.taught_by_untaught()}
+    found = Figures(base.timings | more.timings, base.numbers | counts.measure() | scoring)
     failed = 0
     for (of, to), most in RATIOS_MAX.items():
         if of in found.timings:
