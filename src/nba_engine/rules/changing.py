@@ -17,7 +17,7 @@ from typing import Any
 from nba_engine.rules import plain
 from nba_engine.rules.deciding import facts_in
 from nba_engine.rules.slots import dotted_name
-from nba_engine.rules.syntax import Call, Literal, Node, walk
+from nba_engine.rules.syntax import Call, Literal, Node, conditions_in, walk
 from nba_engine.rules.values import INT_MAX, INT_MIN, KINDS, TIMESTAMP_NS_MAX, TIMESTAMP_NS_MIN, UINT_MAX, UNKNOWN, Duration, Timestamp, UInt
 from nba_engine.schema import Type
 
@@ -54,7 +54,7 @@ class _Search:
         self._names = [[n for n in _names(rule) if n in changeable] for rule in rules]
         self._conditions: dict[str, list[Node]] = {name: [] for name in changeable}
         self._alone: dict[Node, bool] = {}
-        for condition in dict.fromkeys(condition for rule in rules for condition in _conditions(rule)):
+        for condition in dict.fromkeys(condition for rule in rules for condition in conditions_in(rule)):
             names = [name for name in _names(condition) if name in changeable]
             self._alone[condition] = len(names) == 1
             for name in names:
@@ -109,14 +109,6 @@ class _Search:
 
 def _names(node: Node) -> list[str]:
     return list(dict.fromkeys((dotted_name(name) or "").lstrip(".") for name in facts_in(node)))
-
-
-def _conditions(node: Node) -> Iterator[Node]:
-    if isinstance(node, Call) and node.function in ("!_", "_&&_", "_||_", "_?_:_"):
-        for argument in node.arguments:
-            yield from _conditions(argument)
-    else:
-        yield node
 
 
 def _value_of(name: str, variables: Mapping[str, Any]) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 
 from nba_engine.rules.functions import VARIADIC
@@ -11,7 +11,7 @@ from nba_engine.rules.limits import (
     STEPS_MAX, VALUE_LENGTH_MAX,
 )  # fmt: skip
 from nba_engine.rules.parsing import PARSED_MAX, parse
-from nba_engine.rules.syntax import Call, Has, ListLiteral, Literal, Macro, Name, Node, Select, children, dotted_name, walk
+from nba_engine.rules.syntax import Call, Has, ListLiteral, Literal, Macro, Name, Node, Select, children, conditions_in, dotted_name, walk
 from nba_engine.rules.texts import compiled_pattern
 
 
@@ -21,16 +21,8 @@ def costly_conditions(text: str, collections: frozenset[tuple[str, str]] = froze
 
     `collections`: name and type of the facts that are lists, maps or of no declared type."""
     types = dict(collections)
-    costly = (part for part in _conditions(parse(text)) if not all(_is_compiled(inner, types) for inner in walk(part)))
+    costly = (part for part in conditions_in(parse(text)) if not all(_is_compiled(inner, types) for inner in walk(part)))
     return tuple((part, min(STEPS_MAX + sum(1 for _ in walk(part)), _worst(part) + _steps_of_lists(part))) for part in costly)
-
-
-def _conditions(node: Node) -> Iterator[Node]:
-    if isinstance(node, Call) and node.function in ("!_", "_&&_", "_||_", "_?_:_"):
-        for argument in node.arguments:
-            yield from _conditions(argument)
-    else:
-        yield node
 
 
 def _is_compiled(part: Node, types: Mapping[str, str]) -> bool:

@@ -218,3 +218,12 @@ def _literal(value: Any, type_: schema.Type) -> str:
             return "b'" + "".join(chr(b) if 32 <= b < 127 and b not in b"'\\" else f"\\x{b:02x}" for b in value) + "'"
         case _:
             return repr(value)
+
+
+def conditions_in(node: Node) -> Iterator[Node]:
+    """What stands between the logical operators of a rule."""
+    if isinstance(node, Call) and node.function in ("!_", "_&&_", "_||_", "_?_:_"):
+        for argument in node.arguments:
+            yield from conditions_in(argument)
+    else:
+        yield node
