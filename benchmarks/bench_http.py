@@ -5,7 +5,9 @@ The server is a process of its own, started through the command line; the client
 fixed rate whatever the server does, and a request's time runs from when it was due, so that a server that stalls is charged for all who waited.
 One request in ten of the mixed load records an answer (sync "os"), which waits for the store.
 
-Beside it `GET /live`, the same stack with nothing to decide: the difference is JSON and the decision. Where it loses: a decision holds the
+Beside it `GET /live`, the same stack with nothing to decide: the difference is JSON and the decision, and its rate is what this client can ask at
+most. Processor time per request is that of the server's process and of the client's; `waited` is how long the server's threads were ready to run and
+had no core, which is the rest of the machine's doing. Where it loses: a decision holds the
 interpreter, so that one process decides on one core however many connections there are; and client and server share the machine, so that on two
 cores each takes time from the other. Somebody who decides in process (bench_decide) pays none of it.
 """
@@ -23,7 +25,7 @@ import time
 import urllib.error
 import urllib.request
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,6 +45,7 @@ LIVE = b"GET /live HTTP/1.1\r\nHost: bench\r\n\r\n"
 class Load:
     """Answers a second and their times in milliseconds, from when they were due (open loop) or sent (closed loop)."""
 
+    n: int
     per_s: float
     p50_ms: float
     p99_ms: float
@@ -84,8 +87,8 @@ class Connection:
 
 
 @contextmanager
-def served(n_actions: int = N_ACTIONS) -> Iterator[int]:
-    """`nba serve` on a free port with a fresh store, once it is ready."""
+def served(n_actions: int = N_ACTIONS) -> Iterator[tuple[int, int]]:
+    """Port and process id of `nba serve` with a fresh store, once it is ready."""
     with tempfile.TemporaryDirectory() as folder:
         catalog = Path(folder) / "catalog.json"
         catalog.write_bytes(msgspec.json.encode(world.make(n_actions).catalog))
@@ -95,7 +98,7 @@ def served(n_actions: int = N_ACTIONS) -> Iterator[int]:
             try:
                 port = int(next(iter(process.stdout or ())).split()[0].rpartition(":")[2])
                 _wait_until_ready(port)
-                yield port
+                yield port, process.pid
             finally:
                 process.terminate()
                 assert process.wait(60) == 0
@@ -155,6 +158,23 @@ def open_loop(port: int, requests: list[bytes], seconds: float, rate: int = RATE
     return _load(told[0], now - started), _load(told[1], now - started)
 
 
+def cpu_and_wait_us(pid: int) -> tuple[float, float]:
+    """Microseconds that a process and its children have run, and that they waited for a core."""
+    children = [pid, *map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]
+    tasks = [task for child in children for task in Path(f"/proc/{child}/task").iterdir()]
+    ran, waited, _ = zip(*(map(int, (task / "schedstat").read_text().split()) for task in tasks), strict=True)
+    return sum(ran) / 1e3, sum(waited) / 1e3
+
+
+def costs(pid: int, run: Callable[[], Sequence[Load]]) -> str:
+    """What `run` measured, and what each of its requests took of the processor."""
+    before, own = cpu_and_wait_us(pid), time.process_time()
+    loads = run()
+    n, client = sum(load.n for load in loads), time.process_time() - own
+    server, waited = ((now - then) / n for now, then in zip(cpu_and_wait_us(pid), before, strict=True))
+    return f"{'; recorded '.join(map(str, loads))}; a request: server {server:4.0f} us, waited {waited:4.0f}, client {client / n * 1e6:4.0f}"
+
+
 def _post(path: str, body: Any) -> bytes:
     encoded = msgspec.json.encode(body)
     head = f"POST {path} HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\nContent-Length: {len(encoded)}\r\n\r\n"
@@ -168,7 +188,7 @@ def _answer(decision: bytes) -> bytes:
 
 def _load(times: list[float], seconds: float) -> Load:
     ordered = sorted(times) or [float("nan")]
-    return Load(len(times) / seconds, ordered[len(ordered) // 2] * 1e3, ordered[int(0.99 * len(ordered))] * 1e3)
+    return Load(len(times), len(times) / seconds, ordered[len(ordered) // 2] * 1e3, ordered[int(0.99 * len(ordered))] * 1e3)
 
 
 def _wait_until_ready(port: int) -> None:
@@ -184,7 +204,7 @@ def _wait_until_ready(port: int) -> None:
 
 @pytest.fixture(scope="module")
 def port() -> Iterator[int]:
-    with served() as port:
+    with served() as (port, _):
         yield port
 
 
@@ -213,14 +233,15 @@ def _benchmarked(benchmark: Any, connection: Connection, asked: Iterator[bytes])
 
 def main() -> int:
     requests = decide_requests()
-    with served() as port:
+    with served() as (port, pid):
         closed_loop(port, requests, 1.0)
-        print("decide, closed loop        ", closed_loop(port, requests, 3.0))
-        print("nothing to decide          ", closed_loop(port, [LIVE], 2.0))
-        print(f"decide, {RATE:,}/s             ", open_loop(port, requests, 4.0)[0])
-        mixed, recorded = open_loop(port, requests, 4.0, record_every=10)
-        print("decide, one in ten records ", mixed)
-        print("the answers recorded       ", recorded)
+        for name, load in (
+            ("decide, closed loop", lambda: [closed_loop(port, requests, 3.0)]),
+            ("nothing to decide", lambda: [closed_loop(port, [LIVE], 2.0)]),
+            (f"decide, {RATE:,}/s", lambda: [open_loop(port, requests, 4.0)[0]]),
+            ("decide, one in ten records", lambda: open_loop(port, requests, 4.0, record_every=10)),
+        ):
+            print(f"{name:27}", costs(pid, load))
     return 0
 
 

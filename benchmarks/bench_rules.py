@@ -115,7 +115,7 @@ def _lines(n: int, general: bool, shared: bool) -> Iterator[str]:
     made, facts = list(rule_world.rules(n, general=general, shared=shared)), rule_world.customers(64)
     started = time.perf_counter()
     for rule in made:
-        builder.target([(*rule_world.node_of(clause), "") for clause in rule])
+        builder.target([rule_world.checked(clause) for clause in rule])
     index = builder.build()
     compiled_s = time.perf_counter() - started
     evaluation = Evaluation(index)

@@ -155,7 +155,7 @@ def _http(effort: float) -> Found:
     except ImportError as error:
         return _left_out("HTTP", error)
     requests = bench_http.decide_requests()
-    with bench_http.served() as port:
+    with bench_http.served() as (port, _):
         bench_http.closed_loop(port, requests, 1.0)
         most, paced = bench_http.closed_loop(port, requests, 3.0 * effort), bench_http.open_loop(port, requests, 4.0 * effort)[0]
     return {}, {"HTTP/s": most.per_s, "HTTP ms p99": paced.p99_ms}

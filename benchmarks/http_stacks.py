@@ -1,4 +1,4 @@
-"""What an HTTP stack costs per request before anything is decided: `python -m benchmarks.http_stacks`, for docs/decisions/0010-http-stack.md.
+"""What an HTTP stack costs per request before anything is decided: `python -m benchmarks.http_stacks`, for docs/decisions 0010 and 0016.
 
 Every stack decodes the same request of 40 facts into a struct and encodes the same decision of three offers; nothing is decided. Each is a process
 of its own on loopback, the stacks take turns. CPU is that of the server's processes per request; rates depend on who else uses the machine.
@@ -7,6 +7,7 @@ A stack that is not installed is left out: pip install starlette falcon blackshe
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import importlib.util
 import os
@@ -21,9 +22,11 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+import httptools
 import msgspec
+import uvloop
 
-from benchmarks.bench_http import Load, closed_loop, decide_requests
+from benchmarks.bench_http import Load, closed_loop, cpu_and_wait_us, decide_requests
 from nba_engine.records import Decision, Offer
 from nba_engine.service.bodies import DecideBody
 
@@ -60,6 +63,28 @@ async def bare(scope: Any, receive: Any, send: Any) -> None:
 async def rsgi(scope: Any, protocol: Any) -> None:
     """The same for granian's own protocol."""
     protocol.response_bytes(200, [("content-type", "application/json")], answer(await protocol()))
+
+
+class Bare(asyncio.Protocol):
+    """A protocol on httptools' parser, good for these requests alone: what is left when there is no server around (docs/decisions 0016)."""
+
+    def connection_made(self, transport: Any) -> None:
+        self.transport, self.parser, self.body = transport, httptools.HttpRequestParser(self), b""
+
+    def data_received(self, data: bytes) -> None:
+        self.parser.feed_data(data)
+
+    def on_body(self, body: bytes) -> None:
+        self.body += body
+
+    def on_message_complete(self) -> None:
+        out, self.body = answer(self.body), b""
+        self.transport.write(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%s" % (len(out), out))
+
+
+async def serve_bare(port: int) -> None:
+    server = await asyncio.get_running_loop().create_server(Bare, "127.0.0.1", port)
+    await server.serve_forever()
 
 
 def starlette() -> Any:
@@ -107,6 +132,7 @@ def _granian(app: str, interface: str) -> list[str]:
 
 FAST = ("--loop", "uvloop", "--http", "httptools")
 STACKS = {
+    "uvloop and httptools, no server": ("uvloop", ["benchmarks.http_stacks", "PORT"]),
     "uvicorn (uvloop, httptools), bare ASGI": ("uvicorn", _uvicorn("bare", *FAST)),
     "the same on asyncio's own loop": ("uvicorn", _uvicorn("bare", "--loop", "asyncio", "--http", "httptools")),
     "the same with h11": ("uvicorn", _uvicorn("bare", "--loop", "uvloop", "--http", "h11")),
@@ -138,18 +164,11 @@ def running(command: list[str]) -> Iterator[tuple[int, int]]:
         process.wait(30)
 
 
-def cpu_us(pid: int) -> float:
-    """Of a process and its children."""
-    children = [pid, *map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]
-    threads = [task for child in children for task in Path(f"/proc/{child}/task").iterdir()]
-    return sum(int((task / "schedstat").read_text().split()[0]) for task in threads) / 1e3
-
-
 def sample(port: int, pid: int, requests: list[bytes]) -> tuple[Load, float]:
     """A load, and the CPU of one request."""
-    before = cpu_us(pid)
+    before, _ = cpu_and_wait_us(pid)
     load = closed_loop(port, requests, SECONDS)
-    return load, (cpu_us(pid) - before) / (load.per_s * SECONDS)
+    return load, (cpu_and_wait_us(pid)[0] - before) / load.n
 
 
 def main() -> int:
@@ -165,10 +184,14 @@ def main() -> int:
                     found[name].append(got)
     for name, samples in found.items():
         load = statistics.median(load.per_s for load, _ in samples)
-        cpu = statistics.median(cpu for _, cpu in samples)
-        print(f"{name:40} {cpu:5.0f} us CPU a request, {load:6.0f}/s, {os.cpu_count()} cores shared with the client")
+        cpu = sorted(cpu for _, cpu in samples)
+        print(f"{name:40} {cpu[0]:4.0f} us CPU a request at least, {cpu[len(cpu) // 2]:4.0f} in the median, {load:6.0f}/s, "
+              f"{os.cpu_count()} cores shared with the client")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    if sys.argv[1:]:
+        uvloop.run(serve_bare(int(sys.argv[1])))
+    else:
+        sys.exit(main())

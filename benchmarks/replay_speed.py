@@ -50,7 +50,8 @@ def judge(path: Path, ids: bool) -> None:
     """In a process of its own: judge, and print rows, rows a second, those of the fastest chunk, and the largest size in megabytes."""
     pa.set_cpu_count(1)
     every = {name: _PARAMETERS.get(name) for name in ESTIMATORS}
-    tiny = {name: [0.5] * 9 for name in ("reward", "p_log", "p_target", "q_logged", "q_target")} | {"decision_id": list("abcdefgha")}
+    tiny: dict[str, list[object]] = {name: [0.5] * 9 for name in ("reward", "p_log", "p_target", "q_logged", "q_target")}
+    tiny |= {"decision_id": list("abcdefgha"), "action": list("xyxyxyxyx")}
     run(Log.read(tiny), estimators=every)  # imports and compiles
     marks: list[tuple[int, float]] = []
     started = time.process_time()

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from benchmarks.world import Condition, World
+from nba_engine.rules.checking import Checked
 from nba_engine.rules.syntax import Call, Literal, Name, Node
 from nba_engine.schema import BOOL, DOUBLE, INT, STRING, Type
 
@@ -39,13 +40,13 @@ def rules(n: int, *, general: bool, shared: bool, seed: int = 2) -> Iterator[lis
         yield [[_condition(r, shared, general) for _ in range(size)] for size in (r.choice(SHAPES) if general else (1,) * 5)]
 
 
-def node_of(clause: list[Part]) -> tuple[Node, dict[int, Type]]:
+def checked(clause: list[Part]) -> Checked:
     """A clause as a syntax tree with the types of its parts."""
     node, types = clause[0][1], dict(clause[0][2])
     for _, other, more in clause[1:]:
         node = Call("_||_", (node, other))
         types |= {**more, id(node): BOOL}
-    return node, types
+    return Checked(node, BOOL, types)
 
 
 def world_of(made: list[list[list[Part]]]) -> World:

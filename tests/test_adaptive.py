@@ -15,7 +15,7 @@ from scipy.special import stdtrit
 from benchmarks import adaptive_world
 from nba_engine import Catalog, Engine
 from nba_engine.errors import ReplayError
-from nba_engine.replay import Log, confidence_sequence, estimate, run
+from nba_engine.replay import Log, Thresholds, confidence_sequence, estimate, run
 from nba_engine.replay.adaptive import FIRST_BLOCK, block_start, blocks_of, fold_in_time, merge_in_time
 from nba_engine.replay.estimators import ESTIMATORS, finish_in_time
 from nba_engine.replay.importance import check_rows
@@ -73,14 +73,20 @@ def test_two_blocks_by_hand() -> None:
     quantile = stdtrit(((count * w) ** 2).sum() / ((count * w) ** 2).max(), 0.975)
     assert (found.value, found.std_error) == pytest.approx((value, error), rel=1e-12)
     assert found.interval == pytest.approx((value - quantile * error, value + quantile * error), rel=1e-12)
-    assert found.n == 72 and found.ess == pytest.approx(132**2 / (60 * 4 + 12)) and "rewards outside [0, 1] allow no other" in found.warnings[-1]
+    assert found.n == 72 and found.ess == pytest.approx(132**2 / (60 * 4 + 12))
+    refused = estimate("ips", reward=reward, p_log=np.full(72, 0.5), p_target=0.5 * w, adaptive=True, thresholds=Thresholds(ess_refused=100))
+    assert refused.interval == found.interval and "rewards outside [0, 1] allow no other" in refused.warnings[-1]
 
 
-def test_where_the_verdict_is_weak_the_interval_is_by_betting() -> None:
+def test_where_the_verdict_is_refused_the_interval_is_by_betting() -> None:
     log = {key: column for key, column in _log(200).items() if key[0] != "q"}
-    found, sequence = estimate("snips", **log, adaptive=True), confidence_sequence(**log, at=[200])
-    assert found.verdict == "weak" and "by betting" in found.warnings[-1]
+    strict = Thresholds(ess_refused=1_000)
+    found, sequence = estimate("snips", **log, adaptive=True, thresholds=strict), confidence_sequence(**log, at=[200])
+    assert found.verdict == "refused" and "by betting" in found.warnings[-1]
     assert found.interval == pytest.approx((sequence.low[0], sequence.high[0]), abs=1e-8)
+    weak = estimate("snips", **log, adaptive=True)
+    assert weak.verdict == "weak" and "rows count the less" in weak.warnings[-1]
+    assert weak.interval[1] - weak.value == pytest.approx(weak.value - weak.interval[0])
     sure = estimate("snips", reward=np.tile([1.0, 0.0], 500), p_log=np.full(1_000, 0.5), p_target=np.full(1_000, 0.5), adaptive=True)
     assert sure.verdict == "ok" and sure.interval[1] - sure.value == pytest.approx(stdtrit(950, 0.975) * sure.std_error)
 
@@ -104,7 +110,7 @@ def test_the_log_of_our_own_store_is_a_learners(tmp_path: Path) -> None:
             engine.record(engine.decide(f"s{i}").id, "accepted" if i % 3 == 0 else "declined")
     with Engine(Catalog.from_dict(catalog.to_dict() | {"exploration": {"kind": "uniform"}})) as target:
         report = run(Log.read(tmp_path), target)
-    assert all("learned meanwhile" in one.warnings[-2] and "by betting" in one.warnings[-1] for one in report.estimates)
+    assert all("learned meanwhile" in one.warnings[-1] for one in report.estimates)
     assert "maximum_likelihood" not in [one.estimator for one in report.estimates]
 
 

@@ -16,6 +16,7 @@ from nba_engine import schema
 from nba_engine.catalog import Catalog
 from nba_engine.catalog.durations import DAWN_US, FOREVER_US, parse_duration, parse_moment, window_us
 from nba_engine.errors import CatalogError
+from nba_engine.rules import parse
 
 ROOT = Path(__file__).parents[1]
 DAY_US = 86_400_000_000
@@ -269,9 +270,9 @@ def test_the_version_follows_the_definition_where_none_is_written():
 
 
 def test_rules_are_parsed_and_checked_once_per_text(example):
-    node, checked = example.rule("age >= 18")
-    assert checked.type == schema.BOOL and example.rule("age >= 18")[0] is node
-    assert example.rule("monthly_bill * 6.0")[1].type == schema.DOUBLE
+    rule = example.rule("age >= 18")
+    assert rule.type == schema.BOOL and rule.node == parse("age >= 18")
+    assert example.rule("monthly_bill * 6.0").type == schema.DOUBLE
     with pytest.raises(KeyError):
         example.rule("age >= 19")
 

@@ -108,6 +108,12 @@ def test_warm_says_how_long_it_took():
     assert run("warm").stdout.startswith("kernels are ready, after ")
 
 
+def test_bench_measures_the_two_calls():
+    p50s = json.loads(run("bench", "--json").stdout)
+    assert 0 < p50s["decide_us_p50"] <= p50s["decide_us_p99"] and 0 < p50s["record_us_p50"] <= p50s["record_us_p99"]
+    assert run("bench").stdout.startswith("Measured here, on the catalog of the call")
+
+
 def test_help_loads_nothing_heavy():
     program = ("import sys; from typer.testing import CliRunner; from nba_engine import cli; result = CliRunner().invoke(cli.app, ['--help']); "
                "print(result.exit_code, sorted({'numba', 'numpy', 'pydantic', 'pyarrow', 'lark', 'yaml'} & set(sys.modules)))")

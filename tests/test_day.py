@@ -120,7 +120,7 @@ class Day:
         assert not declined & set(actions(decision)), decision
         assert decision.funnel["contact"] == decision.funnel.get("suitability", 0) - len(declined & self.eligible(decision))
         kept = self.shop._memory.find(decision.id)
-        for k, p in enumerate(kept.judgement.slate.first_pmf.tolist()):
+        for k, p in enumerate(kept.judgement.first_pmf.tolist()):
             name = kept.plan.action_ids[kept.plan.action[kept.judgement.survivors[k]]]
             self.expected[name][0] += p
             self.expected[name][1] += p * (1 - p)

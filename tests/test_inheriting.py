@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from scipy.stats import multivariate_normal
 
+from nba_engine.models import posterior
 from nba_engine.models.contract import carried
-from nba_engine.models.inheriting import _common, _evidence, _inheritance
+from nba_engine.models.inheriting import Tree, _common, _evidence, _inheritance
 from nba_engine.models.probit import Probit
+from tests.naive.inheriting import log_evidence
 
 N_FEATURES = 9
 TWO_GROUPS = np.array([[0, 1, 2, 4, -1], [0, 1, 2, 5, -1], [0, 1, 2, 6, -1], [0, 1, 3, 7, -1], [0, 1, 3, 8, -1]], np.int32)
@@ -46,9 +48,19 @@ def test_evidence_is_that_of_the_normal_model():
         covariance = np.diag(1.0 / precision[:, 0] + spread) + common
         return multivariate_normal(np.zeros(3), covariance).logpdf(estimate[:, 0])
 
-    found = np.array([_evidence(precision, precision * estimate, spread, commons) for spread in (0.1, 0.4)])
+    found = _evidence(precision, precision * estimate, np.array([0.1, 0.4]), commons)
     expected = np.array([[exact(spread, common) for common in commons] for spread in (0.1, 0.4)])
     assert found - found[0, 0] == pytest.approx(expected - expected[0, 0], abs=1e-9)
+
+
+def test_evidence_equals_its_twin():
+    """Many features, precisions whose product no number can hold, and features that nobody met."""
+    rng = np.random.default_rng(2)
+    precision = rng.exponential(1e4, (32, 90)) * rng.integers(0, 2, (32, 90))
+    shift = rng.normal(size=(32, 90)) * np.sqrt(precision)
+    spreads, commons = np.array([0.3, 0.02]), np.array([0.0, 0.1, 2.0])
+    expected = [[log_evidence(precision, shift, spread, common) for common in commons] for spread in spreads]
+    assert _evidence(precision, shift, spreads, commons) == pytest.approx(np.array(expected), rel=1e-9)
 
 
 def test_the_common_part_by_hand():
@@ -112,6 +124,32 @@ def test_inheriting_twice_is_inheriting_once_and_survives_save_and_load():
     assert np.array_equal(propensities(model, row), propensities(other, row))
 
 
+def test_heirs_share_a_column_until_an_outcome_tells_them_apart():
+    """Scores after any mixture of inheriting, learning and taking back are those of a model that reads the same state afresh."""
+    paths = np.array([[0, 1, 2, 3 + k, -1] for k in range(40)], np.int32)
+    model, n_columns = Probit(N_FEATURES, paths, 43), []
+    index, rng = np.arange(N_FEATURES, dtype=np.int32), np.random.default_rng(4)
+
+    def scores(model):
+        mean, deviation, value = np.zeros(40), np.zeros(40), np.linspace(-1.0, 1.0, N_FEATURES)[None]
+        model.score(model.scratch(1), index[None], value, np.array([N_FEATURES]), np.array([0, 40]), np.arange(40, dtype=np.int32), mean, deviation)
+        n_columns.append(posterior.n_columns(model._packed))
+        return mean.tolist(), deviation.tolist()
+
+    def update(candidate):
+        return model.update(index, rng.normal(size=N_FEATURES), N_FEATURES, candidate, float(rng.random() < 0.7))
+
+    for candidates in ([0, 1, 0, 1, 2], [2, 3], [30], list(range(5, 40)), [4]):
+        receipts = [update(candidate) for candidate in candidates]
+        model.inherit()
+        receipts += [update(candidates[0])]
+        model.take_back(receipts[0])
+        afresh = Probit(N_FEATURES, paths, 43)
+        afresh.load(model.state())
+        assert scores(model) == scores(afresh)
+    assert n_columns[0] == n_columns[1] == 1 + 3 + 3 + 1 and n_columns[-1] == 1 + 43
+
+
 def test_what_is_inherited_is_not_told_on_as_own_experience():
     """An heir with one outcome of its own hardly changes what the next one is given."""
     model = made({0: ALIKE, 1: ALIKE})
@@ -122,6 +160,19 @@ def test_what_is_inherited_is_not_told_on_as_own_experience():
     model.take_back(receipt)
     model.inherit()
     assert np.array_equal(model.state()["given"][0], alone)
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 22, 300])
+def test_every_family_has_its_turn_and_few_have_it_at_once(n):
+    """While the stock-takings double each family is served once, where it can be done two at a time; else in rotation."""
+    paths = np.array([[0, 1 + f, 1 + n + f, -1, -1] for f in range(n - 1)] or [[0, 1, -1, -1, -1]], np.int32)
+    tree = Tree(paths, np.ones(2 * n + 1))
+    assert len(tree.families) == n
+    served = [[tree.families.index(family) for family in tree.served(stock)] for stock in range(1, 1024)]
+    assert max(map(len, served)) <= 2
+    for doubled in (16, 64, 256):
+        period = [family for families in served[doubled - 1 : 2 * doubled - 1] for family in families]
+        assert len(period) == len(set(period)) == min(n, 2 * doubled)
 
 
 def test_heirs_move_by_name():

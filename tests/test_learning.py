@@ -83,7 +83,7 @@ def test_a_contradicting_answer_replaces_the_first_bit_for_bit(model):
     # Scaling keeps what it has seen: the row was observed once for each answer.
     for labels in (("declined", "accepted"), ("accepted", "declined", "accepted"), ("declined", ("declined", "too_expensive"), "accepted"),
                    ("maybe", "accepted")):  # fmt: skip
-        assert parts(told(*labels, model=model), "scaling", "watch") == parts(straight, "scaling", "watch"), labels
+        assert parts(told(*labels, model=model), "scaling", "watch", "recalibration") == parts(straight, "scaling", "watch", "recalibration"), labels
     shop = engine()
     decision = shown(shop)
     shop.record(decision.id, "declined", action="sport")
@@ -170,7 +170,7 @@ def test_a_late_answer_undoes_the_time_out():
         closed = shop.decide("ann", channel="web", facts=ADULT, limit=9)
         reasons = next(a.reasons for a in shop.explain(closed.id).actions if a.action == name)
         assert [r.name for r in reasons] == ["glad"]
-        return parts(beliefs(shop, version=False), "scaling", "watch")
+        return parts(beliefs(shop, version=False), "scaling", "watch", "recalibration")
 
     assert late(True) == late(False)
 

@@ -7,12 +7,16 @@ import random
 import pytest
 
 import nba_engine as nba
-from nba_engine.rules import parse
-from nba_engine.rules.costs import costly_conditions
+from nba_engine.facts.encoding import Encoder
+from nba_engine.facts.vocabulary import Vocabulary
+from nba_engine.rules import Checked, check, parse, unparse
+from nba_engine.rules.index import RuleIndexBuilder
 from nba_engine.rules.limits import CATALOG_STEPS_MAX, FACT_ITEMS_MAX, ITEMS_MAX, STEPS_MAX, VALUE_LENGTH_MAX
 from nba_engine.rules.parsing import LITERAL_ITEMS_MAX
 from nba_engine.rules.plain import _Evaluation, evaluate
+from nba_engine.rules.syntax import conditions_in
 from nba_engine.rules.values import ErrorValue
+from nba_engine.schema import BOOL, BUILT_IN_FACTS, INT, STRING, Fact, list_of
 from tests.expressions import FACTS, boolean_rule, row
 
 LONG = "ab" * VALUE_LENGTH_MAX
@@ -44,11 +48,11 @@ def test_what_is_as_long_as_allowed_is_answered():
 def test_the_cost_at_worst_is_never_below_the_cost():
     """Random rules on random facts: the steps that were taken, beside those that the text alone promises."""
     rng = random.Random(5)
-    lists = frozenset((name, str(type_)) for name, type_ in FACTS.items() if type_.kind == "list")
+    types = {**FACTS, **{fact.name: fact.type for fact in BUILT_IN_FACTS}}
     n_costly = 0
     for _ in range(1500):
         text = boolean_rule(rng, FACTS, depth=2)
-        for condition, worst in costly_conditions(text, lists):
+        for condition, worst in check(parse(text), types, text).costly:
             n_costly += 1
             for _ in range(3):
                 evaluation = _Evaluation(row(rng, FACTS), True)
@@ -64,8 +68,8 @@ def test_the_cost_at_worst_is_never_below_the_cost():
 ])  # fmt: skip
 def test_the_cost_at_worst_holds_for_the_longest_facts(text):
     facts = {"f": list(range(FACT_ITEMS_MAX)), "g": [*range(FACT_ITEMS_MAX - 1), -1], "l": list(range(ITEMS_MAX)), "t": LONG[:VALUE_LENGTH_MAX]}
-    lists = frozenset((name, "list<int>") for name in "fgl")
-    [*conditions] = costly_conditions(text, lists)
+    types = {**{name: list_of(INT) for name in "fgl"}, "t": STRING}
+    [*conditions] = check(parse(text), types, text).costly
     assert conditions != []
     for condition, worst in conditions:
         evaluation = _Evaluation(facts, True)
@@ -102,3 +106,21 @@ def test_a_catalog_of_too_many_costly_conditions_is_refused():
 def test_a_written_list_is_limited():
     with pytest.raises(nba.RuleError, match=f"the list has {LITERAL_ITEMS_MAX + 1} items, at most LITERAL_ITEMS_MAX = {LITERAL_ITEMS_MAX}"):
         parse(f"a in [{', '.join(map(str, range(LITERAL_ITEMS_MAX + 1)))}]")
+
+
+def test_every_condition_that_is_not_compiled_is_counted():
+    """What becomes a host slot, which the plain evaluator answers, has its steps counted; of random rules and of every comparison of texts."""
+    rng, vocabulary = random.Random(6), Vocabulary()
+    encoder = Encoder([Fact(name, type_) for name, type_ in FACTS.items()], vocabulary)
+    columns = {column.name: (i, column.type) for i, column in enumerate(encoder.columns)}
+    types = {**FACTS, **{fact.name: fact.type for fact in BUILT_IN_FACTS}}
+    n_hosted = 0
+    for text in ["region < 'b'", "region == tariff", "tariff in ['a', region]", *(boolean_rule(rng, FACTS, depth=2) for _ in range(1000))]:
+        rule = check(parse(text), types, text)
+        counted = {condition for condition, _ in rule.costly}
+        for condition in conditions_in(rule.node):
+            builder = RuleIndexBuilder(columns, len(columns), vocabulary.name)
+            builder.target([Checked(condition, BOOL, rule.types, text)])
+            n_hosted += len(builder.slots.hosts)
+            assert condition in counted or not builder.slots.hosts, unparse(condition)
+    assert n_hosted > 200

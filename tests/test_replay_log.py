@@ -163,10 +163,24 @@ def test_keys_are_those_of_the_slow_twin() -> None:
     texts = ["", "a", "eight by", "nine byte", "ä ö ü", "x" * 40, None]
     array = pa.array(["before", *texts])[1:]
     assert repeats.keys_of_rows([pa.chunked_array([array])]).tolist() == [0 if text is None else naive.text_key(text) for text in texts]
-    keys = np.random.default_rng(5).integers(0, 40, 200).astype(np.uint64) << np.uint64(33)
-    assert repeats.repeated_rows(lambda: [keys[:90], keys[90:]], 200).tolist() == naive.repeated_rows(keys.tolist())
-    monstrous = np.arange(1, 5_000, dtype=np.uint64) << np.uint64(40)  # every key finds its word taken: all are followed, none repeats
-    assert repeats.repeated_rows(lambda: [monstrous], 1).tolist() == []
+
+
+@pytest.mark.parametrize("n_keys_max", [1_000, 37])
+@pytest.mark.parametrize("known", [True, False])
+def test_repeats_are_those_of_a_set(monkeypatch: pytest.MonkeyPatch, n_keys_max: int, known: bool) -> None:
+    monkeypatch.setattr(repeats, "KEYS_MAX", n_keys_max)  # under the rows: by parts
+    ids, ranks = np.random.default_rng(5).integers(0, [[60], [2]], (2, 200))
+    parts = [[pa.chunked_array([ids[part]]), pa.chunked_array([ranks[part]])] for part in (slice(0, 90), slice(90, 91), slice(91, 200))]
+    found = repeats.Repeats(lambda: parts, 200 if known else None)
+    keys = [int(2 * one + other + 1) for one, other in zip(ids, ranks, strict=True)]
+    assert np.flatnonzero(np.concatenate([found.among(part) for part in parts])).tolist() == naive.repeated_rows(keys)
+
+
+def test_a_table_of_keys_grows_with_a_log_of_unknown_length() -> None:
+    ids = np.arange(100_000)
+    found = repeats.Repeats(lambda: [], None)
+    masks = [found.among([pa.chunked_array([part])]) for part in np.split(np.concatenate([ids, ids[:10]]), [100, 50_000, 100_000])]
+    assert [int(mask.sum()) for mask in masks] == [0, 0, 0, 10]
 
 
 def test_probabilities_estimated_by_the_columns_that_chose(tmp_path: Path) -> None:

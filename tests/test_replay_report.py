@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from nba_engine import cli
 from nba_engine.catalog.catalog import Catalog
 from nba_engine.errors import ReplayError
-from nba_engine.replay import Log, estimate, run, targets
+from nba_engine.replay import Log, bootstrap_interval, estimate, run, targets
 from nba_engine.replay.progressive import LoggedOffer, progressive
 
 _CATALOG = """\
@@ -46,6 +46,32 @@ def _nba(*arguments: object) -> object:
 def _written(path: Path, columns: dict[str, object]) -> Path:
     parquet.write_table(pa.table(columns), path)
     return path
+
+
+def test_intervals_by_subject_are_those_of_the_bootstrap(tmp_path: Path) -> None:
+    """200 subjects of 10 rows that resemble each other: intervals are wider than rows would say, for every estimator and for the log itself."""
+    subject = np.repeat(np.arange(200), 10)
+    columns = _columns() | {"subject": np.char.add("s", subject.astype(str))}
+    columns["reward"] = (np.random.default_rng(8).random(2_000) < np.random.default_rng(9).uniform(0, 0.6, 200)[subject]) * 1.0
+    plain, report = run(Log.read(columns)), run(Log.read(columns), by_subject=True)
+    assert [one.estimator for one in report.estimates] == ["snips", "ips", "cressie_read"]
+    for one, other in zip(report.estimates, plain.estimates, strict=False):
+        alone = bootstrap_interval(one.estimator, subject=subject, **{key: columns[key] for key in ("reward", "p_log", "p_target")})
+        assert (one.value, one.verdict) == (other.value, other.verdict) and one.std_error > 1.1 * other.std_error
+        assert one.interval == pytest.approx(alone, rel=1e-12)
+    assert report.logged.std_error > 1.1 * plain.logged.std_error
+    assert any("1,000 draws of 200 whole subjects" in note for note in report.notes)
+    assert any("where subjects come back, ask for them by subject" in note for note in plain.notes)
+    told = json.loads(_nba(_written(tmp_path / "log.parquet", columns), "--by-subject", "--json").stdout)
+    assert told["estimates"][0]["interval"] == pytest.approx(report.estimates[0].interval)
+    with pytest.raises(ReplayError, match="no column subject"):
+        run(Log.read(_columns()), by_subject=True)
+    with pytest.raises(ReplayError, match="each depends on all before it"):
+        run(Log.read(columns), by_subject=True, adaptive=True)
+    with pytest.raises(ReplayError, match="take cressie_read"):
+        run(Log.read(columns), by_subject=True, estimators={"maximum_likelihood": None})
+    silent = {key: column for key, column in columns.items() if key != "p_log"}
+    assert run(Log.read(silent), by_subject=True).logged == report.logged
 
 
 def test_a_report_is_its_estimates() -> None:

@@ -35,12 +35,12 @@ class Compiled:
         self.types = types
         for text in rules:
             node = parse(text)
-            builder.target([(node, check(node, types, text).types, text)])
+            builder.target([check(node, types, text)])
         self.slots: list[tuple[int, Type]] = []
         for text in values:
             node = parse(text)
             checked = check(node, types, text)
-            self.slots.append((builder.number(node, checked.types), checked.type))
+            self.slots.append((builder.number(checked), checked.type))
         self.index: RuleIndex = builder.build()
         self.evaluation = Evaluation(self.index)
 
@@ -208,3 +208,24 @@ def test_nested_conditionals_share_their_parts() -> None:
     compiled = Compiled(_facts(a="int", b="int"), [rule])
     assert compiled.run({"a": 100, "b": 1}) == [True]
     assert compiled.index.n_gates < 200
+
+
+def test_what_is_kept_of_a_rule_serves_catalogs_that_number_facts_and_texts_otherwise() -> None:
+    """The normal form of a checked rule is made once; slots and codes of texts are each compilation's own."""
+    text = "!(plan in ['gold', 'silver']) && (age - 1 < 40 || plan == 'tin' || has(since)) && since != null"
+    facts = {"plan": parse_type("string"), "age": parse_type("int"), "since": parse_type("timestamp")}
+    rule = check(parse(text), facts, text)
+    rows = [{"plan": plan, "age": age, "since": since}
+            for plan in ("gold", "silver", "tin", "lead") for age in (40, 41, 42) for since in (None, _EPOCH)]
+    for names, known in ((["plan", "age", "since"], []), (["since", "plan", "age"], ["lead", "tin", "silver", "gold"])):
+        vocabulary = Vocabulary()
+        for one in known:
+            vocabulary.name("plan", one)
+        encoder = Encoder([Fact(name, facts[name]) for name in names], vocabulary)
+        columns = {column.name: (i, column.type) for i, column in enumerate(encoder.columns)}
+        builder = RuleIndexBuilder(columns, len(columns), vocabulary.name)
+        builder.target([rule])
+        evaluation = Evaluation(builder.build())
+        for row in rows:
+            evaluation.run(encoder.encode(row, 0, None, None), lambda _: {})
+            assert bool(evaluation.bits[0, 0] & np.uint64(1)) == (evaluate(rule.node, row, nullable=True) is True), row

@@ -24,7 +24,7 @@ import nba_engine as nba
 from nba_engine import cli
 from nba_engine.service import serving
 from nba_engine.service.application import Application
-from nba_engine.service.bodies import DecideBody, RecordBody
+from nba_engine.service.bodies import DecideBody, PromoteBody, RecordBody
 from nba_engine.service.describing import describe
 from nba_engine.service.routes import BODY_BYTES_MAX, ROUTES
 from tests.service_client import Client, running
@@ -210,7 +210,7 @@ def test_the_description_is_openapi_and_holds_for_every_answer(client, shop):
 def test_the_document_names_every_path_field_and_limit():
     text = (Path(__file__).parents[1] / "docs" / "service.md").read_text("utf-8")
     assert all(f"| `{route.method} {route.path}` |" in text for route in ROUTES)
-    for body in (DecideBody, RecordBody):
+    for body in (DecideBody, PromoteBody, RecordBody):
         [line] = [line for line in text.splitlines() if line.startswith(f"| `POST /v1/{body.__name__.removesuffix('Body').lower()}`")]
         assert set(re.findall(r"`(\w+)`", line)) == set(body.__struct_fields__)
     assert f"{BODY_BYTES_MAX:,} bytes" in text
@@ -229,6 +229,25 @@ def test_the_description_says_where_the_token_is_asked_for():
 
 def _validate(answer, schema, described):
     jsonschema.Draft202012Validator({**schema, "components": described["components"]}).validate(answer)
+
+
+def test_health_and_who_is_in_charge():
+    """A promotion that is sent again is the same promotion; without a challenger it is refused."""
+    with engine(catalog=catalog(challenger={"kind": "beta_bernoulli"})) as shop, running(Application(shop)) as client:
+        made = client.decide(channel="call", facts=ADULT)
+        client.post("/v1/record", {"decision_id": made["id"], "label": "accepted"})
+        health, described = client.get("/v1/health").json, client.get("/openapi.json").json
+        assert [row["answers"] for row in health["actions"]] == [1, 1] and health["actions"][0]["auc"] is None
+        assert json.loads(health["challenger"])["kind"] == "beta_bernoulli" and len(health["comparisons"]) == 2
+        for challenger, kind in ((True, "beta_bernoulli"), (True, "beta_bernoulli"), (False, "probit"), (False, "probit")):
+            promoted = client.post("/v1/promote", {"challenger": challenger}).json
+            assert json.loads(promoted["model"])["kind"] == kind and (promoted["promoted_at"] is not None) == challenger
+            _validate(promoted, described["paths"]["/v1/promote"]["post"]["responses"]["200"]["content"]["application/json"]["schema"], described)
+        _validate(health, described["paths"]["/v1/health"]["get"]["responses"]["200"]["content"]["application/json"]["schema"], described)
+    with engine() as shop, running(Application(shop)) as client:
+        assert client.post("/v1/promote", {"challenger": False}).status == 200
+        refused = client.post("/v1/promote", {"challenger": True})
+        assert refused.status == 422 and "names no challenger" in refused.json["detail"]
 
 
 def test_explain_is_the_explanation_as_a_mapping(client, shop):

@@ -82,7 +82,7 @@ def test_a_cross_stands_behind_and_renumbers_nothing():
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.tuples(ROWS, st.integers(0, 20), st.sampled_from([0.0, 1.0]), st.floats(0.01, 0.99)), max_size=6))
 def test_what_is_counted_equals_its_twin(outcomes):
-    found, naive = Watch(features()), NaiveTables([(a, b) for a in range(5) for b in range(a + 1, 5)], watching.FED_MAX, watching.BUCKETS)
+    found, naive = Watch(features()), NaiveTables([(a, b) for a in range(5) for b in range(a + 1, 5)], 1, 4, watching.BUCKETS)
     assert len(found.pairs) == len(naive.pairs)
     for values, bucket, reward, expected in outcomes:
         found.feed(*active(features(), values), np.array([bucket]), np.array([reward]), np.array([expected]))
@@ -112,7 +112,7 @@ def test_evidence_equals_its_twin():
     table[0, :2, :, 0] = rng.normal(size=(2, 36))
     table[0, :2, :, 1] = rng.uniform(0.5, 2.0, (2, 36))
     evidence = np.zeros(1)
-    watching._fill_evidence(table, np.array([0]), np.zeros((watching.BUCKETS + 3, 36)), evidence)
+    watching._fill_evidence(table, np.array([0]), np.zeros((3, 36, watching._LANES)), evidence)
 
     def cells(part):
         return {(i // 6, i % 6): part[i].astype(float).tolist() for i in range(36)}
@@ -180,7 +180,7 @@ def played(engine, n, seed=0):
 
 
 def test_beliefs_find_a_cross_and_keep_it(tmp_path):
-    engine = played(nba.Engine(nba.Catalog.from_dict(CATALOG), seed=1, store=tmp_path / "store"), 400)
+    engine = played(nba.Engine(nba.Catalog.from_dict(CATALOG), seed=1, store=tmp_path / "store"), 800)
     beliefs = engine._memory.state.beliefs
     assert [(set(cross.facts), cross.declared) for cross in beliefs.crosses()] == [({"home", "plan"}, False)]
     facts = {"plan": "gold", "home": False, "age": 30}

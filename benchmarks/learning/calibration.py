@@ -1,9 +1,12 @@
-"""`python -m benchmarks.learning.calibration [hillstrom | bank | coverage]`: whether propensities and their intervals mean what they say.
+"""`python -m benchmarks.learning.calibration [hillstrom | bank | worlds | coverage]`: whether propensities and their intervals mean what they say.
 
 hillstrom, bank: `offer.propensity`, read before its outcome is recorded, default settings. Rows fall into ten parts of equal size by propensity;
-the number is positives observed over positives predicted in each part with at least 50 of them (bar: .9 to 1.1), with the log-loss beside that
-of always saying the share of positives so far. hillstrom: visits after the e-mail that was sent (or none), 64,000 rows; bank: the calls' second
+the number is positives observed over positives predicted in each part with at least 50 of them (bar: .9 to 1.1), how many parts would be inside
+on average if every propensity were exactly right (of 100 positives a third of parts are not), and the log-loss beside that of always saying the
+share of positives so far. hillstrom: visits after the e-mail that was sent (or none), 64,000 rows; bank: the calls' second
 half, in call order, the accept rate drifting from .05 to .46 in it.
+
+worlds: log-loss of what the model says of the chosen action and of what is reported after correction, in the worlds of corrected.py.
 
 coverage: share of 95 % intervals (`explain(...).interval`) that hold the true propensity, after 2,000 and 20,000 outcomes of actions chosen at
 random, over new customers; in a world of the model's kind (coefficients drawn from its own prior, features its own) and in the contact centre of
@@ -20,7 +23,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 import nba_engine as nba
-from benchmarks.learning import coverage, sets
+from benchmarks.learning import corrected, coverage, sets
 
 N_PARTS, POSITIVES_MIN = 10, 50
 
@@ -69,6 +72,17 @@ def by_part(propensity: np.ndarray, positive: np.ndarray) -> list[tuple[float, f
             for part in np.array_split(order, N_PARTS)]
 
 
+def inside(parts: list[tuple[float, float, int]]) -> int:
+    """How many of `by_part` have enough positives and a ratio within the bar."""
+    return sum(n >= POSITIVES_MIN and 0.9 <= ratio <= 1.1 for _, ratio, n in parts)
+
+
+def inside_if_right(propensity: np.ndarray, n_draws: int = 200) -> float:
+    """How many parts would be inside on average if each answer came with just its propensity."""
+    rng = np.random.default_rng(0)
+    return float(np.mean([inside(by_part(propensity, rng.random(len(propensity)) < propensity)) for _ in range(n_draws)]))
+
+
 def log_loss(propensity: np.ndarray, positive: np.ndarray) -> float:
     """Mean of -log P(what came), natural logarithm."""
     p = np.clip(propensity, 1e-12, 1 - 1e-12)
@@ -84,8 +98,8 @@ def lines(name: str, propensity: np.ndarray, positive: np.ndarray) -> list[str]:
     """What is printed of one set."""
     parts = [part for part in by_part(propensity, positive) if part[2] >= POSITIVES_MIN]
     ratios = " ".join(f"{ratio:.3f}" for _, ratio, _ in parts)
-    inside = sum(0.9 <= ratio <= 1.1 for _, ratio, _ in parts)
-    return [f"{name}: observed / predicted {ratios}; {inside} of {len(parts)} within .9 to 1.1",
+    return [f"{name}: observed / predicted {ratios}; {inside(parts)} of {len(parts)} within .9 to 1.1 ({inside_if_right(propensity):.1f} if each "
+            "propensity were right)",
             f"{name}: log-loss {log_loss(propensity, positive):.4f}, share so far {log_loss(running_share(positive), positive):.4f}; "
             f"observed / predicted overall {positive.sum() / propensity.sum():.3f}"]
 
@@ -101,14 +115,29 @@ def covered() -> list[str]:
     return found
 
 
+def told_of_worlds() -> Iterator[str]:
+    """A line per world: means of three seeds, the parts of all three together."""
+    played = zip(*(corrected.worlds(seed) for seed in corrected.SEEDS), strict=True)
+    for same in played:
+        found = [corrected.compared(one, seed) for seed, (_, one) in zip(corrected.SEEDS, same, strict=True)]
+        own, after = (np.mean([log_loss(run[k], run[2]) for run in found]) for k in (0, 1))
+        counts = [sum(inside(by_part(run[k], run[2])) for run in found) for k in (0, 1)]
+        n_parts = sum(n >= POSITIVES_MIN for run in found for _, _, n in by_part(run[1], run[2]))
+        yield (f"{same[0][0]}: log-loss {own:.5f}, corrected {after:.5f} ({after / own - 1:+.2%}); within .9 to 1.1 {counts[0]}, "
+               f"corrected {counts[1]} of {n_parts}")
+
+
 def main(names: list[str]) -> None:
     for name, make in (("hillstrom", hillstrom), ("bank", bank)):
         if name in names:
             sys.stdout.write("\n".join([*lines(name, *make()), ""]))
             sys.stdout.flush()
+    for line in told_of_worlds() if "worlds" in names else ():
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()
     if "coverage" in names:
         sys.stdout.write("\n".join([*covered(), ""]))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:] or ["hillstrom", "bank", "coverage"])
+    main(sys.argv[1:] or ["hillstrom", "bank", "worlds", "coverage"])

@@ -17,7 +17,7 @@ from scipy.stats import norm
 from benchmarks.learning import play, world
 from nba_engine.facts.features import Features
 from nba_engine.models import posterior
-from nba_engine.models.probit import _slope, _variance_below
+from nba_engine.models.filtering import _slope, _variance_below
 from nba_engine.numerics.kernel import kernel, scalar
 
 

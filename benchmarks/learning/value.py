@@ -144,8 +144,8 @@ def lines(shape: centre.Shape, found: dict[str, Any]) -> list[str]:
 
 
 def settings_text(settings: dict[str, Any]) -> str:
-    """`(rate .1, epsilon .05)`."""
-    return "(" + ", ".join(f"{key} {value}" for key, value in settings.items() if key != "law") + ")"
+    """`(rate 0.1, epsilon 0.05)`."""
+    return "(" + ", ".join(f"{key} {value}" for key, value in settings.items()) + ")"
 
 
 def main(arguments: list[str]) -> None:

@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from nba_engine import replay
     from nba_engine.catalog.catalog import Catalog
     from nba_engine.engine import Engine
     from nba_engine.errors import (

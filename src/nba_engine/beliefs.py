@@ -21,6 +21,7 @@ from nba_engine.facts.watching import PAIRS_MAX, STOCK_EVERY, Watch
 from nba_engine.models.contract import Model, Receipt, carried, positions
 from nba_engine.models.interval import interval
 from nba_engine.models.kinds import KINDS, Ground
+from nba_engine.models.recalibration import Recalibration, families
 from nba_engine.models.several import Part, Several
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ Ints = npt.NDArray[np.int32]
 Offsets = npt.NDArray[np.int64]
 Entity = tuple[str, str]
 
+_INHERITED_FROM = 4
+"""The first stock-taking at which entities inherit."""
 _ACTION = 3
 """The level of actions on a path."""
 _CROSSED_KINDS = {"probit"}
@@ -61,8 +64,8 @@ class Scorer:
     Memory: 12 bytes a row and feature that can be active, 8 a row and entity.
     """
 
-    def __init__(self, features: Features, model: Model, n_rows: int) -> None:
-        self._features, self._model = features, model
+    def __init__(self, features: Features, model: Model, n_rows: int, recalibration: Recalibration | None = None) -> None:
+        self._features, self._model, self._recalibration = features, model, recalibration
         self.index = np.zeros((n_rows, features.active_max), np.int32)
         self.value = np.zeros((n_rows, features.active_max))
         self.n_active = np.zeros(n_rows, np.int64)
@@ -82,12 +85,27 @@ class Scorer:
         return float(mean[0]), float(deviation[0])
 
     def at_ranks(self, offsets: Offsets, candidates: Ints, longest: int) -> Floats:
-        """For the rows scored last: propensities float64[m], the first candidate of each row presented at rank 1, the next at rank 2 ..."""
+        """For the rows scored last: propensities float64[m], the first candidate of each row presented at rank 1, the next at rank 2 ...; corrected
+        by how outcomes of late compared with predictions, which those that candidates are chosen by are not."""
         if longest > len(self._rank_features):  # ranks from RANK_MAX on share one feature
             self._rank_features = np.pad(self._rank_features, (0, longest - len(self._rank_features)), mode="edge")
         propensity = np.empty(len(candidates))
         self._model.score_with(self._scratch, self._rank_features, self.value, self.n_active, offsets, candidates, propensity)
+        if self._recalibration is not None:
+            self._recalibration.correct(candidates, propensity)
         return propensity
+
+
+class _Lately:
+    """The outcomes since the watch was fed, a row each; `rows` are views of the arrays, row by row, as learning one outcome needs them."""
+
+    def __init__(self, active_max: int) -> None:
+        n = STOCK_EVERY
+        self.n = 0
+        self.index, self.value, self.n_active = np.zeros((n, active_max), np.int32), np.zeros((n, active_max)), np.zeros(n, np.int64)
+        self.ranks, self.candidates, self.rewards, self.expected = np.ones(n, np.int64), np.zeros(n, np.int32), np.zeros(n), np.zeros(n)
+        arrays = self.index, self.value, self.n_active, self.ranks, self.candidates, self.rewards, self.expected
+        self.rows = [tuple(array[k : k + 1] for array in arrays) for k in range(n)]
 
 
 class Beliefs:
@@ -106,8 +124,12 @@ class Beliefs:
         self.kind = next(iter(self._parts)) if len(self._parts) == 1 else "several"
         crossed = any(name.partition(" ")[0] in _CROSSED_KINDS for name in self._parts)
         self._watch = Watch(self.features, PAIRS_MAX if crossed else 0)
+        parts = [part.candidates for part in self._parts.values()]
+        self._recalibration = Recalibration(families(parts, plan.n_candidates), plan.paths[:, _ACTION].copy(), len(parts), len(self.entities))
         self._n_numbered = self.features.n_features
-        self.scorer = Scorer(self.features, self.model, 1)
+        self._now = next(i for i, column in enumerate(plan.encoder.columns) if column.name == "now")
+        self.scorer = Scorer(self.features, self.model, 1, self._recalibration)
+        self._lately = _Lately(self.features.active_max)
 
     def _made(self) -> Model:
         """A model per section that candidates name, as one; `_parts` are the models by name."""
@@ -138,39 +160,45 @@ class Beliefs:
     @property
     def n_outcomes(self) -> int:
         """How many outcomes were learned, those taken back since among them."""
-        return self._watch.n_seen
+        return self._watch.n_seen + self._lately.n
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the model's tables and of what scoring one row needs."""
-        scorer = self.scorer
-        return self.model.nbytes + self._watch.nbytes + scorer.index.nbytes + scorer.value.nbytes + 8 * len(self.entities) * 3
+        """Bytes of the model's tables, of what is counted beside it and of what scoring one row needs."""
+        scorer, beside = self.scorer, self._watch.nbytes + self._recalibration.nbytes
+        return self.model.nbytes + beside + scorer.index.nbytes + scorer.value.nbytes + 8 * len(self.entities) * 3
 
     def frozen(self) -> Callable[[int], Scorer]:
         """Makes scorers, for so many rows, that score as these beliefs do now, whatever is learned meanwhile."""
-        features, model = self.features.frozen(), self.model.frozen()
-        return lambda n_rows: Scorer(features, model, n_rows)
+        features, model, recalibration = self.features.frozen(), self.model.frozen(), self._recalibration.frozen()
+        return lambda n_rows: Scorer(features, model, n_rows, recalibration)
 
     def update(self, row: Row, rank: int, candidate: int, reward: float) -> Receipt:
         """Learn that `candidate`, presented at `rank` in the situation of `row`, earned `reward` in [0, 1]."""
-        self.features.observe(row.values[0], row.states[0])
-        s = self.scorer
-        self.features.fill(row.values, row.states, row.item_codes, row.item_offsets, s.index, s.value, s.n_active)
-        s.n_active[0] = self.features.add_rank(rank, s.index[0], s.value[0], int(s.n_active[0]))
-        receipt = self.model.update(s.index[0], s.value[0], int(s.n_active[0]), candidate, reward)
-        self._feed(s.index, s.value, s.n_active, candidate, np.array([reward], float), np.array([self.model.expected], float))
+        lately, values = self._lately, row.values
+        index, value, n_active, ranks, candidates, rewards, expected = lately.rows[lately.n]
+        ranks[0], candidates[0], rewards[0] = rank, candidate, reward
+        self.features.fill_observed(values, row.states, row.item_codes, row.item_offsets, ranks, index, value, n_active)
+        receipt = self.model.update(index[0], value[0], n_active.item(), candidate, reward, values.item(self._now))
+        expected[0] = self.model.expected
+        self._recalibration.learn(candidates, rewards, expected)
+        lately.n += 1
+        if lately.n == self._watch.due:
+            self._settle()
         return receipt
 
     def update_rows(self, rows: Rows, ranks: Offsets, candidates: Ints, rewards: Floats) -> None:
         """Learn n outcomes one after the other, as `update` would, for good; ranks int64[n], candidates int32[n], rewards float64[n]."""
         n, start = len(ranks), 0
+        self._settle()
         while start < n:
             part = slice(start, min(n, start + self._watch.due))
             shape = part.stop - start, self.features.active_max
             index, value, n_active, expected = np.zeros(shape, np.int32), np.zeros(shape), np.zeros(shape[0], np.int64), np.zeros(shape[0])
             self.features.fill_observed(rows.values[part], rows.states[part], rows.item_codes, rows.item_offsets[part], ranks[part], index, value,
                                         n_active)
-            self.model.update_rows(index, value, n_active, candidates[part], rewards[part], expected)
+            self.model.update_rows(index, value, n_active, candidates[part], rewards[part], expected, rows.values[part, self._now])
+            self._recalibration.learn(candidates[part], rewards[part], expected)
             self._feed(index, value, n_active, candidates[part], rewards[part], expected)
             start = part.stop
 
@@ -180,17 +208,25 @@ class Beliefs:
         declared = len(self.plan.catalog.definition.crosses)
         return [Cross(pair, i < declared, evidence.get(frozenset(pair), -np.inf)) for i, pair in enumerate(self.features.crosses)]
 
-    def _feed(self, index: Ints, value: Floats, n_active: Offsets, candidates: int | Ints, rewards: Floats, expected: Floats) -> None:
-        """Let the watch count what was learned, and take stock where that is due: a cross more, entities that inherit what others learned."""
-        buckets = np.atleast_1d(self.plan.paths[candidates, _ACTION]).astype(np.int64)
+    def _settle(self) -> None:
+        """Feed the watch with what was learned one by one since."""
+        lately, n = self._lately, self._lately.n
+        if n:
+            lately.n = 0
+            self._feed(lately.index[:n], lately.value, lately.n_active, lately.candidates[:n], lately.rewards[:n], lately.expected)
+
+    def _feed(self, index: Ints, value: Floats, n_active: Offsets, candidates: Ints, rewards: Floats, expected: Floats) -> None:
+        """Let the watch count what was learned, and take stock where that is due: a cross more, entities that inherit what others know."""
+        buckets = self.plan.paths[candidates, _ACTION].astype(np.int64)
         self._watch.feed(index, value, n_active, buckets, rewards, expected)
         if self._watch.due < STOCK_EVERY:
             return
         pair = self._watch.judge({frozenset(pair) for pair in self.features.crosses})
         if pair is not None:
             self._cross([pair])
-        if self._watch.n_seen & (self._watch.n_seen - 1) == 0:
-            self.model.inherit()
+        stock = self.n_outcomes // STOCK_EVERY
+        if stock >= _INHERITED_FROM:
+            self.model.inherit(stock)
 
     def _cross(self, pairs: Sequence[tuple[str, str]]) -> None:
         """Go on with the features of these crosses behind those there are; nothing else is renumbered."""
@@ -202,7 +238,8 @@ class Beliefs:
             own = [self.entities[e] for e in part.entities.tolist()]
             part.model.load(carried(before[name], part.model.axes, names, own, self._feature_names(), own))
         self.model.version = version + 1
-        self.scorer = Scorer(self.features, self.model, 1)
+        self.scorer = Scorer(self.features, self.model, 1, self._recalibration)
+        self._lately = _Lately(self.features.active_max)
 
     def interval(self, row: Row, rank: int, candidate: int, level: float) -> tuple[float, float]:
         """Lowest and highest propensity believed at `level` of a candidate presented at `rank` in the situation of `row`."""
@@ -210,33 +247,39 @@ class Beliefs:
         self.features.fill(row.values, row.states, row.item_codes, row.item_offsets, s.index, s.value, s.n_active)
         s.n_active[0] = self.features.add_rank(rank, s.index[0], s.value[0], int(s.n_active[0]))
         mean, deviation = s.scored(candidate)
-        return interval(mean, deviation, level, self.model.spread(s.index[0], s.value[0], int(s.n_active[0]), candidate))
+        bounds = interval(mean, deviation, level, self.model.spread(s.index[0], s.value[0], int(s.n_active[0]), candidate))
+        return self._recalibration.moved(candidate, mean, bounds)
 
     def take_back(self, receipt: Receipt) -> None:
-        """Remove exactly what the update added to the model; the scaling of facts keeps what it has seen."""
+        """Remove exactly what the update added to the model; the scaling of facts and the correction of propensities keep what they have seen."""
         self.model.take_back(receipt)
 
     def state(self) -> dict[str, Any]:
         """Plain data: arrays by name, feature and entity names; the same beliefs give the same bytes."""
+        self._settle()
         return {
             "features": [list(name) for name in self._feature_names()],
             "numbers": self.features.number_names,
             "entities": [list(entity) for entity in self.entities],
             "scaling": self.features.state()["scaling"],
             "models": {name: {"entities": part.entities, "state": part.model.state()} for name, part in self._parts.items()},
+            "recalibration": {"centres": self._recalibration.centres.copy(),
+                              "sums": {name: sums.copy() for name, sums in zip(self._parts, self._recalibration.sums, strict=True)}},
             "watch": self._watch.state(),
             "version": self.version,
         }
 
     def take_over(self, before: Beliefs) -> None:
         """Go on with what `before` learned; it must not learn any more. Tables that need not change are handed over, not copied."""
+        before._settle()
         alike = self.kind == before.kind and self.features.names == before.features.names and self.entities == before.entities
         if alike and self.model.take_over(before.model):
             self.features.load(before.features.state())
             self._watch = before._watch
+            self._recalibration.sums[:], self._recalibration.centres[:] = before._recalibration.sums, before._recalibration.centres
         else:
             self.load(before.state())
-        self.model.inherit()
+        self.model.inherit(None)
 
     def load(self, state: Mapping[str, Any]) -> None:
         """Take over the `state()` of any earlier plan: what both know by name moves, model by model, the rest starts from its prior."""
@@ -247,11 +290,15 @@ class Beliefs:
             self._cross(missing)
         self.model.version = 0
         names, entities = [tuple(n) for n in state["features"]], [tuple(e) for e in state["entities"]]
-        for name, found in state["models"].items():
-            part = self._parts.get(name)
-            if part is not None:
+        place = positions(entities, self.entities)
+        self._recalibration.centres[place[place >= 0]] = state["recalibration"]["centres"][place >= 0]
+        for k, (name, part) in enumerate(self._parts.items()):
+            origin = name if name in state["models"] else next((other for other in state["models"] if _family(other) == _family(name)), None)
+            if origin is not None:
+                found = state["models"][origin]
                 old, new = [entities[e] for e in found["entities"].tolist()], [self.entities[e] for e in part.entities.tolist()]
                 part.model.load(carried(found["state"], part.model.axes, names, old, self._feature_names(), new))
+                self._recalibration.sums[k] = state["recalibration"]["sums"][origin]
         self.model.version = max(self.model.version, state["version"])
         scaling = self.features.state()["scaling"]
         place = positions(state["numbers"], self.features.number_names)
@@ -284,6 +331,12 @@ def _sections(plan: Plan) -> list[Section]:
 
 
 def _name_of(section: Section) -> str:
-    """The same for sections whose models can go on with each other's beliefs."""
+    """The same for sections that share a model."""
     options = section.options
     return f"{section.kind} {json.dumps(options, sort_keys=True)}" if options else section.kind
+
+
+def _family(name: str) -> str:
+    """The same for names of models that can go on with each other's beliefs: the half-life does not matter."""
+    kind = name.partition(" ")[0]
+    return name if kind == "river" else kind

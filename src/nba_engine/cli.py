@@ -156,6 +156,7 @@ def replay(
     target: Annotated[Path | None, typer.Option(metavar="CATALOG", help="What to judge; without it the log carries p_target.")] = None,
     columns: Annotated[Path | None, typer.Option(help="Your names of the columns by ours, a mapping: .yaml, .yml or .json.")] = None,
     adaptive: Annotated[bool | None, typer.Option("--adaptive/--fixed", help="Whether the log's writer learned; that of a store says.")] = None,
+    by_subject: Annotated[bool, typer.Option("--by-subject", help="Intervals by draws of whole subjects, whose rows are alike.")] = False,
     reward_model: Annotated[str | None, typer.Option(help="Brings dr: progressive or cross_fitted; needs --facts without a catalog.")] = None,
     facts: Annotated[str | None, typer.Option(help="Columns that the reward model may read, with commas: known before the decision.")] = None,
     page: Annotated[Path | None, typer.Option("--report", metavar="HTML", help="Also write a page; needs the extra `report`.")] = None,
@@ -173,7 +174,8 @@ def replay(
         loaded = None if target is None else Catalog.load(target)
         with progress.rows("reading" if target is None else "deciding again") as advance:
             known = None if facts is None else [name for name in facts.split(",") if name]
-            report = run(Log.read(log, columns), loaded, reward_model=reward_model, facts=known, adaptive=adaptive, progress=advance)
+            given: dict[str, Any] = {"reward_model": reward_model, "facts": known, "adaptive": adaptive, "by_subject": by_subject}
+            report = run(Log.read(log, columns), loaded, progress=advance, **given)
         if page is not None:
             report.to_html(page)
     if as_json:
@@ -196,6 +198,24 @@ def warm(as_json: AsJson = False) -> None:
         _print_json({"seconds": seconds})
     else:
         typer.echo(f"kernels are ready, after {seconds:.1f} seconds")
+
+
+@app.command()
+def bench(as_json: AsJson = False) -> None:
+    """Measure what a decision and an answer cost on this machine, on the small catalog of the demo's call."""
+    from rich.console import Console
+
+    from nba_engine import progress
+
+    progress.warm()
+    from nba_engine.demo.latency import latency
+    from nba_engine.demo.telling import tell_latency
+
+    found = latency()
+    if as_json:
+        _print_json(found._asdict())
+    else:
+        tell_latency(Console(), found)
 
 
 @app.command()

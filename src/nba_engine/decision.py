@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from nba_engine.arbitration.exploration import CONTROL
 from nba_engine.arbitration.priority import CONTEXT_WEIGHT_TERM, N_TERMS, priorities
-from nba_engine.arbitration.slates import Slate, Slates, SlateScratch, draw_slates
+from nba_engine.arbitration.slates import Slates, SlateScratch, draw_slates
 from nba_engine.beliefs import Rows, Scorer
 from nba_engine.catalog.plan import ControlGroup, Plan
 from nba_engine.contact.history import EVENT, History
@@ -35,9 +35,8 @@ _NO_EVENTS = np.zeros(0, EVENT)
 class Judgement(msgspec.Struct, gc=False):
     """What a decision keeps of its candidates, about 20 bytes each; what follows from the row alone is computed again when it is asked for.
 
-    survivors int32[m]: candidates that reached arbitration; propensity float64[m]: theirs at rank 1; offered int32[k]: those drawn, by rank;
-    offered_terms float64[k, 4]: their value, context weight, lever and cost; `counts`: actions left after each stage; `history`: the contact
-    events that were seen.
+    `history`: the contact events that were seen; survivors int32[m]: candidates that reached arbitration; judged float64[2, m]: their propensity at
+    rank 1 and the law of the first slot; `offered`: the candidates drawn, by rank, and as `offers`; `funnel`: actions left after each stage.
     """
 
     row: Row
@@ -45,11 +44,18 @@ class Judgement(msgspec.Struct, gc=False):
     channel_index: int
     history: npt.NDArray[Any]
     survivors: Ints
-    propensity: Floats
-    offered: Ints
-    offered_terms: Floats
-    slate: Slate
-    counts: dict[str, int]
+    judged: Floats
+    offered: tuple[int, ...]
+    offers: tuple[Offer, ...]
+    funnel: Mapping[str, int]
+
+    @property
+    def propensity(self) -> Floats:
+        return self.judged[0]
+
+    @property
+    def first_pmf(self) -> Floats:
+        return self.judged[1]
 
 
 class Workspace:
@@ -57,11 +63,11 @@ class Workspace:
 
     What is asked stands in at_us int64[n_rows], channel_index int64[n_rows] (-1: the treatments of all channels compete), noise_keys uint64[n_rows]
     from (seed, subject, sticky window), kinds int64[n_rows] (the law, as `Exploration` numbers it) and limits int64[n_rows]. What is found:
-    row r's survivors, terms and propensities stand in `survivors`, `terms`, `propensity` between its `offsets` int64[n_rows + 1].
+    row r's survivors, terms and `judged` (propensity, law of the first slot) stand between its `offsets` int64[n_rows + 1].
     """
 
-    __slots__ = ("at_us", "bits", "channel_index", "counts", "deviation", "kinds", "limits", "noise_keys", "offsets", "propensity", "rules", "slate",
-                 "survivors", "terms")
+    __slots__ = ("at_us", "bits", "channel_index", "counts", "deviation", "judged", "kinds", "limits", "n_offered", "noise_keys", "offsets",
+                 "rules", "slate", "survivors", "terms")
 
     def __init__(self, plan: Plan, n_rows: int = 1) -> None:
         n = plan.n_candidates
@@ -74,8 +80,9 @@ class Workspace:
         self.offsets = np.zeros(n_rows + 1, np.int64)
         self.survivors = np.empty(n_rows * n, np.int32)
         self.terms = np.empty((n_rows * n, N_TERMS))
-        self.propensity, self.deviation = np.empty(n_rows * n), np.empty(n_rows * n)
+        self.judged, self.deviation = np.empty((2, n_rows * n)), np.empty(n_rows * n)
         self.slate = SlateScratch(n_rows * n, n)
+        self.n_offered = np.zeros(2, np.int64)
 
     def serve(self, row: int, control_group: ControlGroup) -> None:
         """Put the control group's own law in place of the plan's for one row."""
@@ -96,13 +103,25 @@ def decide(plan: Plan, scorer: Scorer, history: History, row: Row, at_us: int, c
     if control_group is not None:
         work.serve(0, control_group)
     drawn = judge(plan, scorer, (history,), row, limit, work, lambda _: plan.encoder.variables(row))
-    m = int(work.offsets[1])
-    slate = drawn.slate(0, work.slate.first_pmf[:m].copy())
-    chosen = drawn.chosen[0, : len(slate.chosen)]
-    counts = dict(zip(plan.funnel_names, (len(plan.action_ids), *work.counts[0].tolist(), len(chosen)), strict=True))
-    survivors = work.survivors[:m].copy()
-    return Judgement(row, at_us, channel_index, history.rows().copy() if history.n_events else _NO_EVENTS, survivors, work.propensity[:m].copy(),
-                     survivors.take(chosen), work.terms.take(chosen, 0), slate, counts)
+    m, k = work.offsets.item(1), drawn.n_offers(0)
+    offered, offers = _offers_of(plan, scorer, channel_index, drawn, k, work) if k else ((), ())
+    funnel = dict(zip(plan.funnel_names, [len(plan.action_ids), *work.counts[0].tolist(), k]))
+    return Judgement(row, at_us, channel_index, history.rows().copy() if history.n_events else _NO_EVENTS, work.survivors[:m].copy(),
+                     work.judged[:, :m].copy(), offered, offers, funnel)
+
+
+def _offers_of(plan: Plan, scorer: Scorer, channel_index: int, drawn: Slates, k: int, work: Workspace) -> tuple[tuple[int, ...], tuple[Offer, ...]]:
+    """The k candidates of the only row's slate, and as records. An offer's propensity and priority are those at its own rank."""
+    candidates, work.n_offered[1] = drawn.candidates[0, :k], k
+    propensities = scorer.at_ranks(work.n_offered, candidates, k).tolist()
+    asked = plan.channel_ids[channel_index] if channel_index >= 0 else None
+    names, channels, treatments, scripts = plan.candidate_actions, plan.candidate_channels, plan.treatments, plan.scripts
+    offered, offers = tuple(candidates.tolist()), []
+    for c, propensity, (value, context_weight, lever, cost, probability) in zip(offered, propensities, drawn.terms[0].tolist()):
+        own = channels[c]
+        offers.append(Offer(names[c], treatments[c], asked if own is None else own, len(offers) + 1, propensity, value, context_weight, lever, cost,
+                            propensity * value * context_weight * lever - cost, probability, scripts[c]))
+    return offered, tuple(offers)
 
 
 def judge(plan: Plan, scorer: Scorer, histories: Sequence[History], rows: Rows, longest: int, work: Workspace,
@@ -118,12 +137,12 @@ def judge(plan: Plan, scorer: Scorer, histories: Sequence[History], rows: Rows, 
                    plan.action, work.bits, work.counts)
     _close(plan, histories, rows, work)
     _value_candidates(plan, n, work)
-    offsets, slate = work.offsets[: n + 1], work.slate
-    scorer.score(rows, offsets, work.survivors, work.propensity, work.deviation)
-    priorities(offsets, work.survivors, plan.explores, work.propensity, work.deviation, work.terms, plan.exploration.posterior_scale,
+    offsets, slate, (propensity, first_pmf) = work.offsets[: n + 1], work.slate, work.judged
+    scorer.score(rows, offsets, work.survivors, propensity, work.deviation)
+    priorities(offsets, work.survivors, plan.explores, propensity, work.deviation, work.terms, plan.exploration.posterior_scale,
                plan.null_candidate, slate.mean, slate.deviation, slate.explores, slate.remains)
     return draw_slates(plan.exploration, work.kinds[:n], work.limits[:n], longest, slate, offsets, work.survivors, plan.action, plan.keys,
-                       plan.null_candidate, work.noise_keys)
+                       work.terms, plan.null_candidate, work.noise_keys, first_pmf)
 
 
 def terms_of(plan: Plan, judgement: Judgement) -> Floats:
@@ -161,23 +180,6 @@ def _value_candidates(plan: Plan, n: int, work: Workspace) -> None:
         for r in np.flatnonzero(holds).tolist():
             a, b = work.offsets[r : r + 2].tolist()
             work.terms[a:b, CONTEXT_WEIGHT_TERM][weighing.affected[work.survivors[a:b]]] *= weighing.multiplier
-
-
-def offers_of(plan: Plan, scorer: Scorer, judgement: Judgement) -> tuple[Offer, ...]:
-    """The slate of the judgement just made, as records. An offer's propensity and priority are those at its own rank."""
-    candidates, k = judgement.offered, len(judgement.offered)
-    if k == 0:
-        return ()
-    channel = plan.channel_ids[judgement.channel_index] if judgement.channel_index >= 0 else None
-    propensities = scorer.at_ranks(np.array((0, k)), candidates, k).tolist()
-    offers: list[Offer] = []
-    for candidate, propensity, (value, context_weight, lever, cost), probability in zip(
-            candidates.tolist(), propensities, judgement.offered_terms.tolist(), judgement.slate.probability, strict=True):
-        own = plan.candidate_channels[candidate]
-        offers.append(Offer(
-            plan.candidate_actions[candidate], plan.treatments[candidate], channel if own is None else own, len(offers) + 1, propensity, value,
-            context_weight, lever, cost, propensity * value * context_weight * lever - cost, probability, plan.scripts[candidate]))
-    return tuple(offers)
 
 
 @kernel

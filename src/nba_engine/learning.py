@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
 
 from nba_engine.beliefs import Beliefs
 from nba_engine.catalog.durations import FOREVER_US
@@ -69,7 +71,7 @@ def place(state: State, kept: Kept) -> None:
 def offer_position(kept: Kept, action: str | None, treatment: str | None) -> int:
     """The rank (from 0) of the offer that is meant; OutcomeError where none or more than one fits."""
     offers = kept.decision.offers
-    found = [i for i, o in enumerate(offers) if action in (None, o.action) and treatment in (None, o.treatment)]
+    found = [i for i, o in enumerate(offers) if (action is None or action == o.action) and (treatment is None or treatment == o.treatment)]
     if len(found) == 1:
         return found[0]
     offered = ", ".join(o.action for o in offers)

@@ -47,7 +47,7 @@ class Kept(msgspec.Struct, eq=False, gc=False):
     @property
     def offers(self) -> list[OfferState]:
         if self._offers is None:
-            self._offers = [OfferState(candidate) for candidate in self.judgement.offered.tolist()]
+            self._offers = [OfferState(candidate) for candidate in self.judgement.offered]
         return self._offers
 
     @property
@@ -111,7 +111,9 @@ class Ledger:
 
     def count(self, decision: Decision) -> None:
         """Note a new decision with its subject (about 200 bytes each), and its interaction if that is a new one."""
-        subject = self.subjects.setdefault(decision.subject, Subject())
+        subject = self.subjects.get(decision.subject)
+        if subject is None:
+            subject = self.subjects[decision.subject] = Subject()
         subject.n_decisions += 1
         if decision.repeat_of is None:
             subject.interactions[decision.interaction] = decision.id

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from nba_engine import backfill
-from nba_engine.arbitration.slates import Slate
 from nba_engine.beliefs import Beliefs
 from nba_engine.catalog.catalog import Catalog
 from nba_engine.catalog.compiling import compile_plan
@@ -384,11 +383,6 @@ def _plain(facts: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
 
 
 def _judgement(decision: Decision, row: Any, at_us: int, channel_index: int, events: Any, candidates: list[int]) -> Judgement:
-    """What the entry still says of the judgement: the offers' own terms."""
-    n = len(decision.offers)
-    terms = np.array([[o.value, o.context_weight, o.lever, o.cost] for o in decision.offers]).reshape(n, 4)
-    propensity = np.array([o.propensity for o in decision.offers])
-    probability = tuple(o.selection_probability for o in decision.offers)
-    slate = Slate(tuple(range(n)), probability, np.array(probability), False, 1.0)
-    offered = np.array(candidates, np.int32)
-    return Judgement(row, at_us, channel_index, events, offered, propensity, offered, terms, slate, dict(decision.funnel))
+    """What the entry still says of the judgement: the offers themselves."""
+    judged = np.array([[o.propensity for o in decision.offers], [o.selection_probability for o in decision.offers]])
+    return Judgement(row, at_us, channel_index, events, np.array(candidates, np.int32), judged, tuple(candidates), decision.offers, decision.funnel)

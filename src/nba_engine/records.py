@@ -1,6 +1,6 @@
 """What goes in and comes out, as plain frozen records. No behaviour lives here beyond reading aloud.
 
-The two that every decision makes are msgspec structs, 0.1 us each to make where a frozen dataclass takes 2 (docs/decisions/0007-records.md).
+Those that every decision or outcome makes are msgspec structs, 0.1 us each to make where a frozen dataclass takes 2 (docs/decisions/0007-records.md).
 """
 
 from __future__ import annotations
@@ -56,8 +56,7 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
     repeat_of: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True, gc=False):
     """What came back for one offer. `label` is one of the catalog's; `value` is money or None for the label's own."""
 
     decision_id: str
@@ -71,8 +70,7 @@ class Outcome:
     event_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
+class Receipt(msgspec.Struct, frozen=True, gc=False):
     """What `record` did: `duplicate` if it was known already, `learned` if the model was taught, `reward` the number it was taught."""
 
     decision_id: str

@@ -1,4 +1,4 @@
-"""Slow twin of models/probit.py and models/posterior.py: dicts of Python floats and integers, from the formulas of docs/maths/probit.md."""
+"""Slow twin of models/probit.py, models/filtering.py and models/posterior.py: dicts of Python floats and integers, by docs/maths/probit.md."""
 
 from __future__ import annotations
 

@@ -38,19 +38,17 @@ def cross_of(a: tuple[str, int, float | None], b: tuple[str, int, float | None],
 class NaiveTables:
     """Per pair and bucket: (place of a, place of b) -> [sum of residuals, sum of variances]."""
 
-    def __init__(self, pairs: list[tuple[int, int]], fed_max: int, n_buckets: int) -> None:
-        self.pairs, self.fed_max, self.n_buckets, self.n_seen = pairs, fed_max, n_buckets, 0
+    def __init__(self, pairs: list[tuple[int, int]], every: int, n_turns: int, n_buckets: int) -> None:
+        self.pairs, self.every, self.n_turns, self.n_buckets, self.n_seen = pairs, every, n_turns, n_buckets, 0
         self.cells: dict[tuple[int, int], dict[tuple[int, int], list[float]]] = {}
 
     def feed(self, places: list[int], bucket: int, reward: float, expected: float) -> None:
         """One outcome; `places` holds every side's place."""
-        fed = min(len(self.pairs), self.fed_max)
-        for k in range(fed):
-            pair = (self.n_seen * fed + k) % len(self.pairs)
-            a, b = self.pairs[pair]
-            cell = self.cells.setdefault((pair, bucket % self.n_buckets), {}).setdefault((places[a], places[b]), [0.0, 0.0])
-            cell[0] += reward - expected
-            cell[1] += expected * (1.0 - expected)
+        for pair, (a, b) in enumerate(self.pairs):
+            if (self.n_seen - pair % self.n_turns) % self.every == 0:
+                cell = self.cells.setdefault((pair, bucket % self.n_buckets), {}).setdefault((places[a], places[b]), [0.0, 0.0])
+                cell[0] += reward - expected
+                cell[1] += expected * (1.0 - expected)
         self.n_seen += 1
 
 

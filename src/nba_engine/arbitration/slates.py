@@ -15,11 +15,14 @@ import numpy.typing as npt
 
 from nba_engine.arbitration.drawing import _fill_draw
 from nba_engine.arbitration.exploration import CONTROL, GREEDY, THOMPSON, Exploration, Flags, Floats, _fill_kind, _fill_mixture
+from nba_engine.arbitration.priority import N_TERMS
 from nba_engine.arbitration.winning import N_NODES, _fill_win_probability, make_table
 from nba_engine.numerics.kernel import kernel
 
 _CONTROL, _GREEDY, _THOMPSON = CONTROL, GREEDY, THOMPSON
 _EPSILON, _GAMMA, _SHARE = range(3)
+PROBABILITY = _PROBABILITY = N_TERMS
+"""Behind the terms of what was drawn stands the probability with which it was."""
 
 Ints = npt.NDArray[np.int32]
 
@@ -45,29 +48,33 @@ class Slate(msgspec.Struct, gc=False):
 class SlateScratch:
     """Arrays for drawing slates among `n` competitors altogether, up to `n_row` in one row: one thread at a time; 200 bytes a competitor."""
 
-    __slots__ = ("deviation", "explores", "first_pmf", "mean", "nodes", "p", "remains", "rows", "state", "table")
+    __slots__ = ("deviation", "explores", "mean", "nodes", "p", "remains", "rows", "state", "table")
 
     def __init__(self, n: int, n_row: int) -> None:
-        self.mean, self.deviation, self.first_pmf = np.empty(n), np.empty(n), np.empty(n)
+        self.mean, self.deviation = np.empty(n), np.empty(n)
         self.explores, self.remains = np.empty(n, np.uint8), np.empty(n, np.uint8)
         self.p, self.rows, self.table = np.empty(n_row), np.empty(n_row, np.int32), make_table(n_row)
         self.nodes, self.state = np.empty((5, N_NODES)), np.empty(2)
 
 
 class Slates(msgspec.Struct, gc=False):
-    """What was drawn for n rows: `chosen` int32[n, k] positions among the row's competitors by rank, `probability` f64[n, k + 1], of which row r
-    uses `n_chosen[r]` (int64[n]); -1 - that number where the null action ended the slate, its own probability standing behind the others."""
+    """What was drawn for n rows, by rank: `candidates` int32[n, k] and `terms` float64[n, k + 1, 5], their terms (priority.py) with the probability
+    behind. Row r uses `n_chosen[r]` (int64[n]) of them; -1 - that number where the null action ended the slate, its own standing behind theirs."""
 
-    chosen: Ints
-    probability: Floats
+    candidates: Ints
+    terms: Floats
     n_chosen: npt.NDArray[np.int64]
 
+    def n_offers(self, row: int) -> int:
+        """How many offers a row has."""
+        n = self.n_chosen.item(row)
+        return n if n >= 0 else -n - 1
+
     def slate(self, row: int, first_pmf: Floats) -> Slate:
-        """The slate of one row."""
-        n = int(self.n_chosen[row])
-        k, ended = (n, False) if n >= 0 else (-n - 1, True)
-        probability = tuple(self.probability[row, : k + 1].tolist())
-        return Slate(tuple(self.chosen[row, :k].tolist()), probability[:k], first_pmf, ended, probability[k] if ended else 1.0)
+        """The slate of one row whose candidates are numbered by their positions."""
+        k, ended = self.n_offers(row), self.n_chosen.item(row) < 0
+        probability = tuple(self.terms[row, : k + 1, PROBABILITY].tolist())
+        return Slate(tuple(self.candidates[row, :k].tolist()), probability[:k], first_pmf, ended, probability[k] if ended else 1.0)
 
 
 def draw_slates(
@@ -80,8 +87,10 @@ def draw_slates(
     candidates: Ints,
     action_index: Ints,
     keys: npt.NDArray[np.uint64],
+    terms: Floats,
     null_candidate: int,
     noise_keys: npt.NDArray[np.uint64],
+    first_pmf_out: Floats,
 ) -> Slates:
     """Draw up to `limits[r]` offers for each row, each from the law over what remains.
 
@@ -93,23 +102,25 @@ def draw_slates(
     offsets : int64[n + 1]; the competitors of row r are `candidates[offsets[r]:offsets[r + 1]]`
     candidates : int32[m], positions among all candidates, in order, those of one action side by side
     action_index : int32[n_candidates]; keys : uint64[2, n_candidates], hashes of action and of candidate
+    terms : float64[m, 4], what is handed on of those that are drawn
     null_candidate : the null action's place among all candidates, or -1
     noise_keys : uint64[n], hashes of (seed, subject, sticky window)
+    first_pmf_out : float64[m], the law of each row's first slot
 
     Notes
     -----
     **Cost** at 200 contenders: the first slot O(m), each further one a fraction of it; linear in slots and rows.
     """
     e, s, n = exploration, scratch, limits.size
-    drawn = Slates(np.empty((n, longest), np.int32), np.empty((n, longest + 1)), np.empty(n, np.int64))
+    drawn = Slates(np.empty((n, longest), np.int32), np.empty((n, longest + 1, N_TERMS + 1)), np.empty(n, np.int64))
     _fill_slates(kinds, limits, e.parameters, null_candidate, noise_keys, offsets, candidates, action_index, keys, s.mean, s.deviation, s.explores,
-                 s.remains, s.rows, s.table, s.nodes, s.state, s.p, s.first_pmf, drawn.chosen, drawn.probability, drawn.n_chosen)
+                 s.remains, s.rows, s.table, s.nodes, s.state, s.p, first_pmf_out, terms, drawn.candidates, drawn.terms, drawn.n_chosen)
     return drawn
 
 
 @kernel
 def _fill_slates(kinds, limits, parameters, null_candidate, noise_keys, offsets, candidates, action_index, keys, mean, deviation, explores, remains,
-                 rows, table, nodes, state, p, first_pmf, chosen, probability, n_chosen):
+                 rows, table, nodes, state, p, first_pmf, terms, chosen, terms_out, n_chosen):
     for r in range(limits.size):
         a, b = offsets[r], offsets[r + 1]
         null_position = -1
@@ -122,13 +133,13 @@ def _fill_slates(kinds, limits, parameters, null_candidate, noise_keys, offsets,
             remains[a + null_position] = 0
         n_chosen[r] = _fill_slate(kinds[r], parameters, null_position, noise_keys[r], min(limits[r], b - a), candidates[a:b], mean[a:b],
                                   deviation[a:b], explores[a:b], remains[a:b], action_index, keys, rows, table, nodes, state, p[: b - a],
-                                  first_pmf[a:b], chosen[r], probability[r])
+                                  first_pmf[a:b], terms[a:b], chosen[r], terms_out[r])
 
 
 @kernel
 def _fill_slate(kind, parameters, null_position, noise_key, limit, candidates, mean, deviation, explores, remains, action_index, keys, rows, table,
-                nodes, state, p, first_pmf, chosen, probability):
-    """Chosen positions and their probabilities; returns how many, or -1 - n where the null action ended it after n."""
+                nodes, state, p, first_pmf, terms, chosen, terms_out):
+    """Chosen candidates, their terms and probabilities; returns how many, or -1 - n where the null action ended it after n."""
     share = parameters[_SHARE]
     state[0], state[1] = 0.0, -np.inf
     first_pmf[:] = 0.0
@@ -144,9 +155,11 @@ def _fill_slate(kind, parameters, null_position, noise_key, limit, candidates, m
         i = _fill_draw(p, candidates, action_index, keys, noise_key, slot, remains)
         if i < 0:
             return slot
-        chosen[slot], probability[slot] = i, p[i]
+        terms_out[slot, _PROBABILITY] = p[i]
         if i == null_position:
             return -1 - slot
+        chosen[slot] = candidates[i]
+        terms_out[slot, :_PROBABILITY] = terms[i]
     return limit
 
 
@@ -164,14 +177,14 @@ def fill_slate(
 ) -> Slate:
     """One slate among candidates given by their priorities f64[n] and deviations f64[n], in arrays of its own: for replay and tests."""
     n = priority.size
-    scratch = SlateScratch(n, n)
+    scratch, first_pmf = SlateScratch(n, n), np.empty(n)
     scratch.mean[:], scratch.deviation[:], scratch.explores[:] = priority, deviation, explores
     scratch.remains[:] = 1 if null_position < 0 else priority >= 0.0
     limit = min(limit, n)
     drawn = draw_slates(exploration, np.array([exploration.kind]), np.array([limit]), limit, scratch, np.array([0, n]),
-                        np.arange(n, dtype=np.int32), action_index, np.ascontiguousarray(np.stack([action_keys, candidate_keys])), null_position,
-                        np.array([noise_key], np.uint64))
-    return drawn.slate(0, scratch.first_pmf)
+                        np.arange(n, dtype=np.int32), action_index, np.ascontiguousarray(np.stack([action_keys, candidate_keys])),
+                        np.zeros((n, N_TERMS)), null_position, np.array([noise_key], np.uint64), first_pmf)
+    return drawn.slate(0, first_pmf)
 
 
 def pmf(exploration: Exploration, priority: Floats, deviation: Floats, explores: Flags, null_position: int) -> Floats:

@@ -35,6 +35,7 @@ _MASS_BELOW_MAX = 2e-3
 """Kept nodes serve the next slot while less than this lies below the lowest one."""
 
 _V_MIN, _RISE_MIN = 1e-12, 1e-9
+_LOG_V_MIN = math.log(_V_MIN)
 
 _STEPS, _TABLE_REACH = 32, 8
 
@@ -253,28 +254,47 @@ def _total(numbers):
 
 @kernel
 def _fill_levels(n_from, start, unit, nodes):
-    """Invert log G, known at n_from nodes, at N_NODES levels; log(-log G) is taken as linear in u between them.
+    """Invert log G, known at n_from nodes, at N_NODES levels; log(-log G) is taken as a parabola in u between them.
 
     Node 0 is the highest known one with G < exp(-_SPAN), so that no error of the inversion can lose mass below it.
     """
-    log_g, placed, u = nodes[1], nodes[3], nodes[4]
+    log_g, log_v, placed, u = nodes[1], nodes[2], nodes[3], nodes[4]
     j = 0
     while j < n_from - 2 and log_g[j + 1] < -_SPAN:
         j += 1
     placed[0] = u[j]
     v_max = max(min(_SPAN, -log_g[j]), _V_MIN)
-    upper, lower = math.log(max(-log_g[j], _V_MIN)), math.log(max(-log_g[j + 1], _V_MIN))
     log_v_max = math.log(v_max)
+    for k in range(max(j - 1, 0), n_from):
+        log_v[k] = math.log(max(-log_g[k], _V_MIN))
+    bend = _bend(j, n_from, u, log_v)
     for k in range(1, N_NODES - 1):
         while j < n_from - 2 and -log_g[j + 1] > v_max * _LEVELS[k]:
             j += 1
-            upper, lower = lower, math.log(max(-log_g[j + 1], _V_MIN))
-        share = (upper - log_v_max - _LOG_LEVELS[k]) / (upper - lower) if upper > lower else 1.0
-        placed[k] = u[j] + min(max(share, 0.0), 1.0) * (u[j + 1] - u[j])
+            bend = _bend(j, n_from, u, log_v)
+        share = (log_v[j] - log_v_max - _LOG_LEVELS[k]) / (log_v[j] - log_v[j + 1]) if log_v[j] > log_v[j + 1] else 1.0
+        share = min(max(share, 0.0), 1.0)
+        placed[k] = u[j] + min(max(share + bend * share * (1.0 - share), 0.0), 1.0) * (u[j + 1] - u[j])
     placed[N_NODES - 1] = u[n_from - 1]
     for k in range(N_NODES):
         u[k] = placed[k]
         nodes[0, k] = start + unit * math.expm1(u[k])
+
+
+@scalar
+def _bend(j, n_from, u, log_v):
+    """How far the parabola through its neighbours takes cell j's inverse from a straight line, within +/- 1 so that it stays monotone."""
+    width, rise = u[j + 1] - u[j], log_v[j + 1] - log_v[j]
+    if width <= 0.0 or rise >= 0.0:
+        return 0.0
+    curve, n = 0.0, 0.0
+    if j > 0 and u[j] > u[j - 1]:
+        curve += (rise / width - (log_v[j] - log_v[j - 1]) / (u[j] - u[j - 1])) / (u[j + 1] - u[j - 1])
+        n += 1.0
+    if j + 2 < n_from and u[j + 2] > u[j + 1] and log_v[j + 2] > _LOG_V_MIN:
+        curve += ((log_v[j + 2] - log_v[j + 1]) / (u[j + 2] - u[j + 1]) - rise / width) / (u[j + 2] - u[j])
+        n += 1.0
+    return min(max(curve * width * width / (rise * max(n, 1.0)), -1.0), 1.0)
 
 
 @scalar

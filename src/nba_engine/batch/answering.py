@@ -17,6 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from nba_engine.arbitration.priority import COST_TERM, CONTEXT_WEIGHT_TERM, LEVER_TERM, VALUE_TERM
+from nba_engine.arbitration.slates import PROBABILITY
 from nba_engine.batch.requests import Requests
 from nba_engine.beliefs import Scorer
 from nba_engine.catalog.plan import ControlGroup, Plan
@@ -163,10 +164,9 @@ class _Worker:
         drawn = judge(plan, self.scorer, histories[a:b], rows.slice(a, b), self.limit, work, lambda r: variables(a + r))
         n_offers = np.where(drawn.n_chosen < 0, -drawn.n_chosen - 1, drawn.n_chosen)
         ranked = np.arange(self.limit) < n_offers[:, None]
-        place = (work.offsets[:n, None] + drawn.chosen)[ranked]
-        candidate = work.survivors[place]
-        propensity = self.scorer.at_ranks(np.concatenate([[0], np.cumsum(n_offers)]), candidate, self.limit)
-        return _Drawn(n_offers, candidate, work.terms[place], propensity, drawn.probability[:, : self.limit][ranked])
+        candidates, terms = drawn.candidates[ranked], drawn.terms[:, : self.limit][ranked]
+        propensity = self.scorer.at_ranks(np.concatenate([[0], np.cumsum(n_offers)]), candidates, self.limit)
+        return _Drawn(n_offers, candidates, terms, propensity, terms[:, PROBABILITY])
 
     def _table(self, start: int, drawn: _Drawn, groups: Sequence[ControlGroup | None]) -> pa.Table:
         """A row per offer, and one for each request without any."""

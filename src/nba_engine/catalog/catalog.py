@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from nba_engine.catalog.faults import Faults
     from nba_engine.catalog.loading import KeyPath, Source
     from nba_engine.catalog.tables import RowRule
-    from nba_engine.rules.checking import Checked, Declared
+    from nba_engine.rules.checking import Checked
     from nba_engine.rules.syntax import Node
 
 RULE_STAGES = ("eligibility", "applicability", "suitability")
@@ -49,7 +49,7 @@ class Catalog:
     ('age >= 18',)
     """
 
-    def __init__(self, definition: Definition, rules: Mapping[str, tuple[Node, Checked]], source: str = "",
+    def __init__(self, definition: Definition, rules: Mapping[str, Checked], source: str = "",
                  written: Definition | None = None) -> None:
         self.definition = definition
         self.written = written or definition
@@ -83,15 +83,15 @@ class Catalog:
         with_files_read(source, faults)
         definition = written = validate(source.value, faults)
         check_references(definition, faults)
-        rules = _read_rules(definition, faults)
+        cells = rules = _read_rules(definition, faults)
         faults.raise_if_any()
         if written.tables:
             definition = expanded(written, types_of(written))
-            rules |= _read_rules(definition, faults)
+            rules = _read_rules(definition, faults)
             faults.raise_if_any()
-        _check_cost(definition, faults)
+        _check_cost(definition, rules, faults)
         faults.raise_if_any()
-        return cls(definition, rules, source.name, written)
+        return cls(definition, {**cells, **rules}, source.name, written)
 
     @property
     def name(self) -> str:
@@ -102,8 +102,8 @@ class Catalog:
         """As written; without one, twelve hexadecimal digits that change when the definition does."""
         return self.definition.version or hashlib.sha256(self.definition.model_dump_json(warnings=False).encode()).hexdigest()[:12]
 
-    def rule(self, text: str) -> tuple[Node, Checked]:
-        """Syntax tree and check of a rule or value text of this catalog; KeyError for any other text."""
+    def rule(self, text: str) -> Checked:
+        """A rule or value text of this catalog, parsed and checked; KeyError for any other text."""
         return self._rules[text]
 
     @cached_property
@@ -185,56 +185,46 @@ def rule_places(definition: Definition) -> Iterator[tuple[KeyPath, str, bool]]:
             yield from ((path, text, False) for row in row_rules(table, ("tables", i), types) for path, text in row.cells)
 
 
-def _read_rules(definition: Definition, faults: Faults) -> dict[str, tuple[Node, Checked]]:
+def _read_rules(definition: Definition, faults: Faults) -> dict[str, Checked]:
     """Every distinct text parsed and checked once; a text at fault is told at each of its places."""
-    from nba_engine.rules.checking import declared
+    from nba_engine.rules.checking import declared, read
+    from nba_engine.rules.normal import FORMULA_NODES_MAX
 
     facts = declared(tuple(types_of(definition).items()))
-    rules: dict[str, tuple[Node, Checked] | RuleError] = {}
+    wanted = {False: (schema.BOOL, schema.DYN), True: (*schema.NUMBERS, schema.DYN)}
+    rules: dict[str, Checked] = {}
+    errors: dict[str, RuleError] = {}
     for path, text, is_value in rule_places(definition):
-        if text not in rules:
-            rules[text] = _read_rule(text, facts)
-        rule = rules[text]
-        if isinstance(rule, RuleError):
-            if not (isinstance(rule, CheckError) and ("facts",) in faults.mended):
-                faults.add(path, rule.problem, excerpt=rule.excerpt)
-            continue
-        type_ = rule[1].type
-        if is_value and type_ not in (*schema.NUMBERS, schema.DYN):
-            faults.add(path, f"came a value of type {type_}, needed a number: int, uint or double", excerpt=text)
-        elif not is_value and type_ not in (schema.BOOL, schema.DYN):
-            faults.add(path, f"came a rule of type {type_}, needed bool: compare it with something", excerpt=text)
-    return {text: rule for text, rule in rules.items() if not isinstance(rule, RuleError)}
+        if text not in rules and text not in errors:
+            try:
+                checked = read(text, facts)
+                if 2 * len(text) > FORMULA_NODES_MAX and checked.type == schema.BOOL:
+                    _ = checked.formula  # too large a rule is told here, with its place; a normal form has at most two parts per character
+                rules[text] = checked
+            except RuleError as error:
+                errors[text] = error
+        if text in errors:
+            if not (isinstance(errors[text], CheckError) and ("facts",) in faults.mended):
+                faults.add(path, errors[text].problem, excerpt=errors[text].excerpt)
+        elif (type_ := rules[text].type) not in wanted[is_value]:
+            needed = "a number: int, uint or double" if is_value else "bool: compare it with something"
+            faults.add(path, f"came a {'value' if is_value else 'rule'} of type {type_}, needed {needed}", excerpt=text)
+    return rules
 
 
-def _check_cost(definition: Definition, faults: Faults) -> None:
+def _check_cost(definition: Definition, rules: Mapping[str, Checked], faults: Faults) -> None:
     """The conditions that decisions cannot compile must be answered in bounded time, however long the facts are."""
-    from nba_engine.rules.costs import costly_conditions
     from nba_engine.rules.limits import CATALOG_STEPS_MAX
 
-    collections = frozenset((name, str(type_)) for name, type_ in types_of(definition).items() if type_.kind in ("list", "map", "dyn"))
     steps: dict[Node, int] = {}
-    places: dict[Node, KeyPath] = {}
-    for path, text, _ in rule_places(definition):
-        for condition, n_steps in costly_conditions(text, collections):
+    texts: dict[Node, str] = {}
+    for text, rule in rules.items():
+        for condition, n_steps in rule.costly:
             steps[condition] = n_steps
-            places.setdefault(condition, path)
+            texts.setdefault(condition, text)
     if sum(steps.values()) > CATALOG_STEPS_MAX:
         worst = max(steps, key=lambda condition: steps[condition])
-        faults.add(places[worst], f"{len(steps)} conditions that are evaluated one by one (macros, text functions, patterns ...) may take "
+        place = next(path for path, text, _ in rule_places(definition) if text == texts[worst])
+        faults.add(place, f"{len(steps)} conditions that are evaluated one by one (macros, text functions, patterns ...) may take "
                    f"{sum(steps.values())} steps a decision, at most {CATALOG_STEPS_MAX} are accepted (CATALOG_STEPS_MAX); this one may take "
                    f"{steps[worst]}: write the same condition in the same words wherever it is meant, or keep what it computes in a fact")
-
-
-def _read_rule(text: str, facts: Declared) -> tuple[Node, Checked] | RuleError:
-    from nba_engine.rules.checking import read
-    from nba_engine.rules.normal import FORMULA_NODES_MAX, formula_of
-
-    try:
-        checked = read(text, facts)
-        if checked.type == schema.BOOL and 2 * len(text) > FORMULA_NODES_MAX:
-            # A rule too large to compile is told here, with its place; a normal form has at most two parts per character.
-            formula_of(checked.node, text)
-        return checked.node, checked
-    except RuleError as error:
-        return error

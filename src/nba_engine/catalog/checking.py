@@ -58,7 +58,7 @@ def _unreachable(catalog: Catalog) -> Iterator[Finding]:
     normalizer = Normalizer()
 
     def rules_of(path: KeyPath, record: Ruled) -> Rules:
-        return [(catalog.place(p), normalizer.formula(catalog.rule(text)[0], text)) for p, text in engagement_rules(path, record)]
+        return [(catalog.place(p), normalizer.formula(catalog.rule(text).node, text)) for p, text in engagement_rules(path, record)]
 
     def clash(rules: Rules, path: KeyPath, what: str) -> Finding | None:
         places = Possible(catalog.types).contradiction(rules)
@@ -134,7 +134,7 @@ def _cause(places: tuple[str, ...]) -> str:
 
 def _negative_values(catalog: Catalog) -> Iterator[Finding]:
     for i, action in enumerate(catalog.definition.actions):
-        value = action.value if isinstance(action.value, float) else constant_of(catalog.rule(action.value)[0])
+        value = action.value if isinstance(action.value, float) else constant_of(catalog.rule(action.value).node)
         if isinstance(value, int | float) and not 0 <= value < math.inf and not action.null_action:
             place = catalog.place(("actions", i, "value"))
             yield Finding("error", place, f"the value {value:g} is not 0 or more and finite, so this action is never offered: make it 0 or more")
@@ -147,7 +147,7 @@ def _never_false(catalog: Catalog) -> Iterator[Finding]:
         if path[-1] == "value" or "tables[" in catalog.place(path) or " row " in catalog.place(path):
             continue
         if text not in known:
-            known[text] = never_false(catalog.types, catalog.rule(text)[0])
+            known[text] = never_false(catalog.types, catalog.rule(text).node)
         if known[text]:
             message = f"{text!r} is never false, so it stops only those of whom a fact is not known: remove it, or ask what was meant"
             yield Finding("warning", catalog.place(path), message)
@@ -178,12 +178,12 @@ def _repeated(catalog: Catalog, chain: list[tuple[KeyPath, Ruled]]) -> Iterator[
     """Repetitions at the last place of `chain` of what stands there or above."""
     first: dict[object, KeyPath] = {}
     own = chain[-1][0]
-    above = [catalog.rule(text)[0] for path, record in chain[:-1] for _, text in engagement_rules(path, record)]
+    above = [catalog.rule(text).node for path, record in chain[:-1] for _, text in engagement_rules(path, record)]
     for path, record in chain:
         for rule_path, text in engagement_rules(path, record):
-            if path == own and catalog.rule(text)[0] not in above and implies(catalog.types, above, catalog.rule(text)[0]):
+            if path == own and catalog.rule(text).node not in above and implies(catalog.types, above, catalog.rule(text).node):
                 yield Finding("warning", catalog.place(rule_path), f"{text!r} follows from the rules above it: remove it, or make it stricter")
-            before = first.setdefault(catalog.rule(text)[0], rule_path)
+            before = first.setdefault(catalog.rule(text).node, rule_path)
             if before is not rule_path and path == own:
                 yield Finding("warning", catalog.place(rule_path), f"{text!r} is required by {catalog.place(before)} already: remove one of them")
 
@@ -195,7 +195,7 @@ def _tables(catalog: Catalog) -> Iterator[Finding]:
 def _never_weighing(catalog: Catalog) -> Iterator[Finding]:
     for i, context_weight in enumerate(catalog.definition.context_weights):
         place = catalog.place(("context_weights", i, "when"))
-        node = catalog.rule(context_weight.when)[0]
+        node = catalog.rule(context_weight.when).node
         if never_true(catalog.types, node):
             yield Finding("warning", place, f"{context_weight.when!r} is never true, so this context weight never applies")
         elif never_false(catalog.types, node):
@@ -205,7 +205,7 @@ def _never_weighing(catalog: Catalog) -> Iterator[Finding]:
 
 
 def _unused_facts(catalog: Catalog) -> Iterator[Finding]:
-    named = {name.lstrip(".") for _, text, _ in rule_places(catalog.definition) for name in names_in(catalog.rule(text)[0])}
+    named = {name.lstrip(".") for _, text, _ in rule_places(catalog.definition) for name in names_in(catalog.rule(text).node)}
     named |= {channel.consent.split(".")[0] for channel in catalog.definition.channels.values() if channel.consent}
     for fact in catalog.facts:
         if fact.name not in named and not fact.predictor:

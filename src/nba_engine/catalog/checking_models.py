@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from nba_engine import schema
 from nba_engine.catalog.definition import Definition, Model
+from nba_engine.catalog.durations import FOREVER_US
 from nba_engine.catalog.faults import Faults
 from nba_engine.catalog.loading import KeyPath
 
@@ -20,6 +21,8 @@ def check_models(definition: Definition, faults: Faults) -> None:
     for path, section in model_places(definition):
         if section.kind == "river":
             _check_classifier(section, path, faults)
+            if section.half_life < FOREVER_US:
+                faults.add((*path, "half_life"), "came half_life beside kind river: remove it, a classifier forgets in its own way")
             continue
         for key in ("classifier", "one_for_all"):
             if getattr(section, key):

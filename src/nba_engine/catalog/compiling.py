@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -26,17 +27,12 @@ from nba_engine.schema import DOUBLE
 
 @dataclass(frozen=True, slots=True)
 class _Candidate:
-    """One candidate with the records that rule over it, outermost first."""
+    """One candidate; `levels` are the records that rule over it, outermost first."""
 
     action_index: int
     action: Action
-    issue: Issue | None
-    group: Group | None
     treatment: Treatment | None
-
-    @property
-    def levels(self) -> list[Issue | Group | Action | Treatment]:
-        return [record for record in (self.issue, self.group, self.action, self.treatment) if record is not None]
+    levels: tuple[Issue | Group | Action | Treatment, ...]
 
     @property
     def explores(self) -> bool:
@@ -108,7 +104,8 @@ def _candidates(definition: Definition) -> list[_Candidate]:
     for i, action in enumerate(definition.actions):
         issue = definition.issues.get(action.issue) if action.issue is not None else None
         group = issue.groups.get(action.group) if issue is not None and action.group is not None else None
-        found += [_Candidate(i, action, issue, group, treatment) for treatment in action.treatments or (None,)]
+        above = tuple(record for record in (issue, group, action) if record is not None)
+        found += [_Candidate(i, action, t, above if t is None else (*above, t)) for t in action.treatments or (None,)]
     return found
 
 
@@ -122,17 +119,11 @@ def _add_stages(catalog: Catalog, candidates: Sequence[_Candidate], builder: Rul
             continue
         stages.append((stage, n_targets // 64))
         for own in texts:
-            builder.target(_rules(catalog, own))
+            builder.target(map(catalog.rule, own))
         for _ in range(-len(candidates) % 64):
             builder.target(())
         n_targets += 64 * n_words(len(candidates))
     return tuple(stages)
-
-
-def _rules(catalog: Catalog, texts: Iterable[str]):
-    for text in texts:
-        node, checked = catalog.rule(text)
-        yield node, checked.types, text
 
 
 def _context_weights(catalog: Catalog, candidates: Sequence[_Candidate], builder: RuleIndexBuilder) -> tuple[ContextWeight, ...]:
@@ -144,7 +135,7 @@ def _context_weights(catalog: Catalog, candidates: Sequence[_Candidate], builder
             and (written.issue is None or c.action.issue == written.issue)
             for c in candidates
         ]
-        target = builder.target(_rules(catalog, [written.when]))
+        target = builder.target([catalog.rule(written.when)])
         found.append(ContextWeight(target, written.multiplier, np.array(meant, bool), written.when))
     return tuple(found)
 
@@ -153,8 +144,8 @@ def _value_slots(catalog: Catalog, candidates: Sequence[_Candidate], builder: Ru
     slots = np.full((len(candidates), 2), (NO_VALUE_SLOT, 0), np.int32)
     for i, c in enumerate(candidates):
         if isinstance(c.action.value, str):
-            node, checked = catalog.rule(c.action.value)
-            slots[i] = builder.number(node, checked.types), checked.type == DOUBLE
+            written = catalog.rule(c.action.value)
+            slots[i] = builder.number(written), written.type == DOUBLE
     return slots
 
 
@@ -163,7 +154,7 @@ def _numbers(candidates: Sequence[_Candidate]) -> Floats:
     for i, c in enumerate(candidates):
         constant = 0.0 if isinstance(c.action.value, str) or c.action.null_action else c.action.value
         cost = c.action.cost if c.treatment is None else c.treatment.cost
-        numbers[i] = constant, float(np.prod([level.lever for level in c.levels])), cost or 0.0
+        numbers[i] = constant, math.prod(level.lever for level in c.levels), cost or 0.0
     return numbers
 
 

@@ -64,6 +64,13 @@ def _classifier(written: object) -> str | list[Any] | dict[str, Any]:
     raise ValueError("the name of a classifier, a mapping of it to its parameters, or a list of such steps")
 
 
+def _half_life(written: object) -> int:
+    half_life_us = parse_duration(written)
+    if half_life_us == 0:
+        raise ValueError("a duration above 0 such as 90d, or forever")
+    return half_life_us
+
+
 def _sticky(written: object) -> int | None:
     if written == "interaction":
         return None
@@ -160,12 +167,14 @@ class Ruled(Record):
 
 
 class Model(Record):
-    """Which model says how likely a positive answer is; its kind alone may stand for it. `classifier` is that of kind river: a name of river's, such
-    as linear_model.LogisticRegression, a mapping of such a name to its parameters, or a list of them, a pipeline."""
+    """Which model says how likely a positive answer is; its kind alone may stand for it. What customers answered half_life ago counts half.
+    `classifier` is that of kind river: a name of river's, such as linear_model.LogisticRegression, a mapping of such a name to its parameters, or a
+    list of them, a pipeline."""
 
     kind: Literal["probit", "probit_full", "linear", "naive_bayes", "beta_bernoulli", "river"] = "probit"
     classifier: Annotated[str | list[Any] | dict[str, Any] | None, PlainValidator(_classifier)] = None
     one_for_all: Flag = False
+    half_life: Annotated[int, PlainValidator(_half_life), PlainSerializer(duration_text)] = FOREVER_US
 
     @model_validator(mode="before")
     @classmethod
@@ -176,7 +185,7 @@ class Model(Record):
     def options(self) -> dict[str, Any]:
         """What the kind's maker is given."""
         if self.kind != "river":
-            return {}
+            return {} if self.half_life >= FOREVER_US else {"half_life_us": self.half_life}
         return {"one_for_all": self.one_for_all, **({} if self.classifier is None else {"written": self.classifier})}
 
 

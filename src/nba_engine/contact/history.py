@@ -6,6 +6,7 @@ or revoked answer leaves the array, so what is counted is what still stands. Wha
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -20,20 +21,25 @@ EVENTS_PER_SUBJECT_MAX = 256
 
 EVENT = np.dtype(
     [
-        ("at", "i8"),  # microseconds UTC
-        ("offer", "u8"),
-        ("interaction", "i8"),  # 63-bit key
-        ("action", "i4"),
-        ("treatment", "i4"),
-        ("label", "i2"),  # PRESENTED_NUMBER: a presentation, else an answer
-        ("reason", "i2"),  # -1 without
-        ("channel", "i2"),  # -1 without
-        ("direction", "i2"),  # position in DIRECTIONS, -1 without
+        ("at", "<i8"),  # microseconds UTC
+        ("offer", "<u8"),
+        ("interaction", "<i8"),  # 63-bit key
+        ("action", "<i4"),
+        ("treatment", "<i4"),
+        ("label", "<i2"),  # PRESENTED_NUMBER: a presentation, else an answer
+        ("reason", "<i2"),  # -1 without
+        ("channel", "<i2"),  # -1 without
+        ("direction", "<i2"),  # position in DIRECTIONS, -1 without
     ]
 )
 """40 bytes; every number but the keys and the time is one of `Names`."""
 
+_LAYOUT = struct.Struct("<qQqiihhhh")
+"""An event as the fields of EVENT, in their order; `_OFFER_AT`, `_LABEL_AT`: where in it two of them stand."""
+_KEY = struct.Struct("<Q")
+_OFFER_AT, _LABEL_AT = 8, 32
 _FIRST_CAPACITY = 4
+_PRESENTED_BYTES = PRESENTED_NUMBER.to_bytes(2, "little")
 _KEY_MASK = (1 << 63) - 1
 _SAME_SUPPRESSION = ["action", "reason", "channel"]
 _KEEP = 3
@@ -41,12 +47,16 @@ _EVICTED_AT_ONCE = 16
 
 
 class History:
-    """One subject's events: `events[:n_events]`, in the order of recording; the capacity is a power of two. To be read only."""
+    """One subject's events: `events[:n_events]`, in the order of recording; the capacity is a power of two. To be read only.
 
-    __slots__ = ("events", "n_events")
+    `raw` is the memory of `events`, where one event is found and written in a fraction of what an array takes for it.
+    """
+
+    __slots__ = ("events", "n_events", "raw")
 
     def __init__(self, capacity: int = _FIRST_CAPACITY) -> None:
-        self.events: npt.NDArray[Any] = np.zeros(capacity, EVENT)
+        self.raw = bytearray(capacity * _LAYOUT.size)
+        self.events: npt.NDArray[Any] = np.ndarray(capacity, EVENT, self.raw)  # frombuffer would add a memoryview, which the collector walks
         self.n_events = 0
 
     def rows(self) -> npt.NDArray[Any]:
@@ -57,8 +67,8 @@ class History:
         """A history of its own with the same events; this one where there are none."""
         if not self.n_events:
             return _NOTHING
-        found = History(0)
-        found.events, found.n_events = self.events.copy(), self.n_events
+        found = History(len(self.events))
+        found.raw[:], found.n_events = self.raw, self.n_events
         return found
 
     def keep(self, kept: npt.NDArray[np.bool_]) -> None:
@@ -136,17 +146,20 @@ class Contacts:
         history, event, answered = self._shown(subject, offer_key, interaction_key, action, treatment, channel, direction, at_us)
         if answered >= 0:
             history.keep(np.arange(history.n_events) != answered)
+        _, key, interaction, action_number, treatment_number, _, _, channel_number, direction_number = event
         number = self.names.number
-        self._append(history, (at_us, *event[1:5], number("label", label), -1 if reason is None else number("reason", reason), *event[7:]))
+        self._append(history, (at_us, key, interaction, action_number, treatment_number, number("label", label),
+                               -1 if reason is None else number("reason", reason), channel_number, direction_number))
 
     def extend(self, subjects: Sequence[str], events: npt.NDArray[Any], offsets: npt.NDArray[np.int64]) -> None:
         """Take in events from elsewhere, EVENT[n], of offers that are not known here: `events[offsets[i]:offsets[i + 1]]` are those of subject i."""
-        bounds = offsets.tolist()
+        bounds, size = offsets.tolist(), _LAYOUT.size
+        data = memoryview(events.tobytes())
         for subject, start, stop in zip(subjects, bounds[:-1], bounds[1:], strict=True):
             history = self._histories.get(subject)
             if history is None and stop - start <= EVENTS_PER_SUBJECT_MAX:
                 history = self._histories[subject] = History(max(_FIRST_CAPACITY, 1 << (stop - start - 1).bit_length()))
-                history.events[: stop - start] = events[start:stop]
+                history.raw[: (stop - start) * size] = data[start * size : stop * size]
                 history.n_events = stop - start
                 continue
             if history is None:
@@ -200,7 +213,7 @@ class Contacts:
         shown, answered = self._find(history, offer_key)
         if shown >= 0:
             history.events["at"][shown] = min(at_us, int(history.events["at"][shown]))
-            return history, history.events[shown].item(), answered
+            return history, _LAYOUT.unpack_from(history.raw, shown * _LAYOUT.size), answered
         number = self.names.number
         event = (at_us, offer_key, interaction_key & _KEY_MASK, number("action", action), number("treatment", treatment_text(action, treatment)),
                  PRESENTED_NUMBER, -1, -1 if channel is None else number("channel", channel),
@@ -211,23 +224,26 @@ class Contacts:
     @staticmethod
     def _find(history: History, offer_key: int) -> tuple[int, int]:
         """The rows of the offer's presentation and of its answer, -1 where there is none."""
-        # Plain lists: a history is short, and an array operation costs more than reading it whole.
-        offers: list[int] = history.events["offer"][: history.n_events].tolist()
+        raw, key, stop = history.raw, _KEY.pack(offer_key), history.n_events * _LAYOUT.size
         shown = answered = -1
-        if offer_key in offers:
-            labels: list[int] = history.events["label"][: history.n_events].tolist()
-            for i, offer in enumerate(offers):
-                if offer == offer_key and labels[i] == PRESENTED_NUMBER:
-                    shown = i
-                elif offer == offer_key:
-                    answered = i
+        at = raw.find(key, 0, stop)
+        while at >= 0:
+            row, within = divmod(at, _LAYOUT.size)
+            if within == _OFFER_AT:  # else other fields happen to have these bytes
+                if raw[at - _OFFER_AT + _LABEL_AT : at - _OFFER_AT + _LABEL_AT + 2] == _PRESENTED_BYTES:
+                    shown = row
+                else:
+                    answered = row
+            at = raw.find(key, at + 1, stop)
         return shown, answered
 
-    def _append(self, history: History, event: Any) -> None:
-        if history.n_events == len(history.events):
+    def _append(self, history: History, event: tuple[int, ...]) -> None:
+        n = history.n_events
+        if n * _LAYOUT.size == len(history.raw):
             self._make_room(history, np.array([event], dtype=EVENT)[0])
-        history.events[history.n_events] = event
-        history.n_events += 1
+            n = history.n_events
+        _LAYOUT.pack_into(history.raw, n * _LAYOUT.size, *event)
+        history.n_events = n + 1
 
     def _make_room(self, history: History, new: Any) -> None:
         """Forget what can no longer matter; if that frees less than a quarter, grow; at the cap, evict instead."""
@@ -237,9 +253,9 @@ class Contacts:
         if capacity >= EVENTS_PER_SUBJECT_MAX and history.n_events == capacity:
             self._evict(history, new["offer"])
         if history.n_events == capacity or (capacity < EVENTS_PER_SUBJECT_MAX and history.n_events > capacity * 3 // 4):
-            grown = np.zeros(2 * capacity, EVENT)
-            grown[: history.n_events] = history.rows()
-            history.events = grown
+            grown = History(2 * capacity)
+            grown.events[: history.n_events] = history.rows()
+            history.events, history.raw = grown.events, grown.raw
 
     def _lasting(self, rows: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
         """bool[n]: the answers whose reason suppresses for ever."""

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from nba_engine.contact.history import History
 from nba_engine.contact.names import DIRECTIONS, treatment_parts
 from nba_engine.contact.rules import FOREVER, ContactPolicy, ContactRules, Direction, ReasonRule
+from nba_engine.contact.suppression import M_ACTION
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,19 +106,20 @@ class _Reading:
 
     def __init__(self, rules: ContactRules, history: History) -> None:
         self.rules = rules
-        self.action_index = {a.id: i for i, a in enumerate(rules.actions)}
+        self.action_of = rules.meanings[:, M_ACTION]
         self.channel_index = {c.name: i for i, c in enumerate(rules.channels)}
         self.reason_rule = {r.name: r for r in rules.reasons}
-        self.names = {kind: rules.names.texts(kind) for kind in ("action", "treatment", "channel", "label", "reason")}
+        self.names = {kind: rules.names.texts(kind) for kind in ("treatment", "channel", "label", "reason")}
         self.events = [self._event(row) for row in history.rows()]
 
     def _event(self, row: Any) -> _Event:
-        action, treatment = treatment_parts(self.names["treatment"][row["treatment"]])
+        _, treatment = treatment_parts(self.names["treatment"][row["treatment"]])
+        known = int(row["action"]) < len(self.action_of) and self.action_of[row["action"]] >= 0
         return _Event(
             at_us=int(row["at"]),
             offer=int(row["offer"]),
             interaction=int(row["interaction"]),
-            action=self.action_index.get(action),
+            action=int(self.action_of[row["action"]]) if known else None,
             treatment=treatment,
             channel=self.channel_index.get(self.names["channel"][row["channel"]]) if row["channel"] >= 0 else None,
             names_channel=bool(row["channel"] >= 0),

@@ -42,7 +42,7 @@ def tell_call(console: Console, steps: list[Step]) -> None:
 
 def tell_latency(console: Console, latency: Latency) -> None:
     """Median and 99th percentile of both calls."""
-    _say(console, f"Measured here, on that catalog ({N_CALLS:,} single calls each, memory store, microseconds): "
+    _say(console, f"Measured here, on the catalog of the call ({N_CALLS:,} single calls each, memory store, microseconds): "
                   f"decide p50 {latency.decide_us_p50:.0f}, p99 {latency.decide_us_p99:.0f}; "
                   f"record p50 {latency.record_us_p50:.0f}, p99 {latency.record_us_p99:.0f}.")
 

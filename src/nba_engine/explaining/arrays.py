@@ -7,7 +7,7 @@ Cost: O(rules + candidates) of array work, some ns each; contact history as `con
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -18,7 +18,6 @@ import pyarrow as pa
 
 from nba_engine.catalog.plan import NO_VALUE_SLOT, Plan
 from nba_engine.contact.listing import Suppression, closed_by
-from nba_engine.decision import terms_of
 from nba_engine.explaining.asked import STAGES, asked
 from nba_engine.ledger import Kept
 from nba_engine.numerics.bitset import unpack
@@ -41,7 +40,8 @@ class _Book:
 
     slots int64[n_rules]: of each distinct rule; value_slots int64[n, 2]: as `Plan` has them, in this index. parts int64[n, 5]: of what may be named
     where a rule is not true, in the order of the candidates: the candidate, the stage, the position in `names`, the rule that is named, and the rule
-    that must not be true for it to count (of the cells of a decision table, the whole).
+    that must not be true for it to count (of the cells of a decision table, the whole). weighing int64[n]: the slots of the context weights'
+    conditions.
     """
 
     index: RuleIndex
@@ -51,22 +51,27 @@ class _Book:
     names: pa.Array
     name_of: Mapping[str, int]
     channel_names: Ints
+    weighing: Ints
     actions: pa.Array
     treatments: pa.Array
+    channels: pa.Array
+    stages: pa.Array
+    kinds: pa.Array
+    verdicts: pa.Array
 
 
 _books: WeakKeyDictionary[Plan, _Book] = WeakKeyDictionary()
 
 
-def arrays(kept: Kept, suppressions: Sequence[Suppression], variables: Mapping[str, Any]) -> pa.Table:
-    """A row per candidate; the columns are described at `Explanation.arrays`."""
+def arrays(kept: Kept, suppressions: Sequence[Suppression], variables: Callable[[], Mapping[str, Any]]) -> pa.Table:
+    """A row per candidate; the columns are described at `Explanation.arrays`. `variables`: the facts, where rules are not compiled."""
     book = _books.get(kept.plan)
     if book is None:
         book = _books[kept.plan] = _book_of(kept.plan)
     found = _Found(kept, book)
     found.availability()
     evaluation = Evaluation(book.index)
-    evaluation.run(kept.judgement.row, lambda _: variables)
+    evaluation.run(kept.judgement.row, lambda _: variables())
     found.rules(evaluation.values[0], evaluation.states[0])
     found.contact(suppressions)
     found.value(evaluation.values[0], evaluation.states[0])
@@ -83,13 +88,25 @@ class _Found:
         self._stage = np.full(n, _ARBITRATION, np.int8)
         self._rank = np.zeros(n, np.int32)
         self._terms = np.full((len(_TERMS), n), np.nan)
-        self._reasons: list[tuple[Ints, ...]] = []
+        self._worth, self._context_weight = kept.plan.numbers[:, 0], np.ones(n)
+        self._reasons: list[tuple[Ints, int | Ints, int | Ints, int | Ints]] = []
 
     def _stop(self, stage: int | Ints, candidates: Ints, kind: str, names: int | Ints, verdicts: int | Ints = _FALSE) -> None:
         """Note a reason for each of the candidates, which fall at `stage` unless they fell before."""
-        np.minimum.at(self._stage, candidates, np.asarray(stage, np.int8))
-        told = (candidates, _KINDS.index(kind), names, verdicts)
-        self._reasons.append(tuple(np.broadcast_to(np.asarray(part, np.int64), candidates.shape) for part in told))
+        if isinstance(stage, int):
+            self._stage[candidates] = np.minimum(self._stage[candidates], stage)
+        else:  # a candidate may stand here more than once
+            np.minimum.at(self._stage, candidates, stage.astype(np.int8))
+        self._reasons.append((candidates, _KINDS.index(kind), names, verdicts))
+
+    def _told(self) -> npt.NDArray[np.int32]:
+        """int32[4, n]: candidate, kind, name and verdict of every reason so far."""
+        told, n = np.empty((4, sum(len(candidates) for candidates, *_ in self._reasons)), np.int32), 0
+        for parts in self._reasons:
+            for row, part in zip(told, parts, strict=True):
+                row[n : n + len(parts[0])] = part
+            n += len(parts[0])
+        return told
 
     def availability(self) -> None:
         plan, at_us, windows = self._plan, self._judgement.at_us, self._plan.windows
@@ -121,7 +138,10 @@ class _Found:
         slots, is_double = self._book.value_slots.T
         is_written = slots < 0
         found = np.where(is_double != 0, values.view(np.float64)[slots], values[slots])
-        worth = np.where(is_written, self._plan.numbers[:, 0], found)
+        self._worth = worth = np.where(is_written, self._plan.numbers[:, 0], found)
+        weighing = self._book.weighing
+        for i in np.flatnonzero((states[weighing] == 0) & (values[weighing] == 1)).tolist():
+            self._context_weight[self._plan.context_weights[i].affected] *= self._plan.context_weights[i].multiplier
         known = is_written | (states[slots] == 0)
         worthless = np.flatnonzero(~(known & (worth >= 0.0) & (worth < np.inf)))
         self._stop(_VALUE, worthless, "value", self._book.name_of["value"], np.where(known[worthless], _FALSE, _UNKNOWN))
@@ -138,11 +158,13 @@ class _Found:
         beside = np.flatnonzero(self._rank[survivors] == 0) if len(survivors) > len(judgement.offered) else np.zeros(0, np.int64)
         if len(beside):
             left = survivors[beside]
-            value, context_weight, lever, cost = terms = terms_of(plan, judgement)[beside].T
+            value, (_, lever, cost), context_weight = self._worth[left], plan.numbers[left].T, self._context_weight[left]
             propensity = np.where(left == plan.null_candidate, 0.0, judgement.propensity[beside])
-            self._terms[:6, left] = propensity, *terms, propensity * value * context_weight * lever - cost
+            self._terms[:6, left] = propensity, value, context_weight, lever, cost, propensity * value * context_weight * lever - cost
             reached[left] = True
-        self._reasons = [tuple(part[~reached[found[0]]] for part in found) for found in self._reasons]
+        told = self._told()
+        candidate, kind, name, verdict = told[:, ~reached[told[0]]]
+        self._reasons = [(candidate, kind, name, verdict)]
         self._stage[reached] = _ARBITRATION
         # What nothing stopped and yet has no terms: they are kept no longer, in a decision rebuilt from the journal.
         left = np.flatnonzero((self._stage == _ARBITRATION) & (self._rank == 0))
@@ -155,23 +177,23 @@ class _Found:
 
     def table(self) -> pa.Table:
         book, plan, n = self._book, self._plan, self._n
-        candidate, kind, name, verdict = map(np.concatenate, zip(*self._reasons, strict=True))
-        order = np.argsort(candidate, kind="stable")
-        offsets = np.searchsorted(candidate[order], np.arange(n + 1)).astype(np.int32)
-        told = pa.StructArray.from_arrays(
-            [_coded(kind[order], _KINDS), _coded(name[order], book.names), _coded(verdict[order], _VERDICTS[:2])], ["kind", "name", "verdict"])
+        told = self._told()
+        candidate, kind, name, verdict = told[:, np.argsort(told[0], kind="stable")]
+        offsets = np.searchsorted(candidate, np.arange(n + 1)).astype(np.int32)
+        reasons = pa.StructArray.from_arrays([_coded(kind, book.kinds), _coded(name, book.names), _coded(verdict, book.verdicts)],
+                                             ["kind", "name", "verdict"])  # fmt: skip
         channel = np.where(plan.channel < 0, self._judgement.channel_index, plan.channel)
         offered = self._rank > 0
         columns = {
-            "action": book.actions, "treatment": book.treatments, "channel": _coded(channel, plan.channel_ids, channel < 0),
-            "offered": pa.array(offered), "rank": pa.array(self._rank, mask=~offered), "stage": _coded(self._stage, STAGES),
-            "reasons": pa.ListArray.from_arrays(pa.array(offsets), told),
+            "action": book.actions, "treatment": book.treatments, "channel": _coded(channel, book.channels, channel < 0),
+            "offered": pa.array(offered), "rank": pa.array(self._rank, mask=~offered), "stage": _coded(self._stage, book.stages),
+            "reasons": pa.ListArray.from_arrays(pa.array(offsets), reasons),
         }
         return pa.table(columns | {term: pa.array(self._terms[i], from_pandas=True) for i, term in enumerate(_TERMS)})
 
 
-def _coded(positions: npt.NDArray[Any], names: Sequence[str] | pa.Array, mask: npt.NDArray[np.bool_] | None = None) -> pa.DictionaryArray:
-    return pa.DictionaryArray.from_arrays(pa.array(positions.astype(np.int32), mask=mask), pa.array(names, pa.string()))
+def _coded(positions: npt.NDArray[Any], names: pa.Array, mask: npt.NDArray[np.bool_] | None = None) -> pa.DictionaryArray:
+    return pa.DictionaryArray.from_arrays(pa.array(positions.astype(np.int32, copy=False), mask=mask), names, safe=False)
 
 
 def _book_of(plan: Plan) -> _Book:
@@ -191,12 +213,13 @@ def _book_of(plan: Plan) -> _Book:
         for rule in asked(catalog, int(plan.action[c]), plan.treatments[c])
         for place, text in rule.parts
     ]
-    slots = [builder.number(node, checked.types) for node, checked in map(catalog.rule, rules)]
+    slots = [builder.number(catalog.rule(text)) for text in rules]
     value_slots = np.full((plan.n_candidates, 2), (NO_VALUE_SLOT, 0), np.int64)
     for c, written in enumerate(catalog.definition.actions[i].value for i in plan.action.tolist()):
         if isinstance(written, str):
-            node, checked = catalog.rule(written)
-            value_slots[c] = builder.number(node, checked.types), checked.type == DOUBLE
+            checked = catalog.rule(written)
+            value_slots[c] = builder.number(checked), checked.type == DOUBLE
+    weighing = np.array([builder.number(catalog.rule(context_weight.text)) for context_weight in plan.context_weights], np.int64)
     groups = (group.name for group in plan.control_groups)
     policies = (p.name for p in (*plan.contact_rules.contact_policies, *plan.contact_rules.reasons))
     for name in ("valid", "value", "priority", "null_action", *plan.channel_ids, *(c.fact for c in plan.consents), *policies, *groups):
@@ -204,4 +227,6 @@ def _book_of(plan: Plan) -> _Book:
     return _Book(
         builder.build(), np.array(slots, np.int64), value_slots, np.array(parts, np.int64).reshape(-1, 5), pa.array(list(names), pa.string()), names,
         np.array([names[channel] for channel in plan.channel_ids] or [0], np.int64),
-        pa.array(plan.candidate_actions, pa.string()).dictionary_encode(), pa.array(plan.treatments, pa.string()).dictionary_encode())
+        weighing,
+        pa.array(plan.candidate_actions, pa.string()).dictionary_encode(), pa.array(plan.treatments, pa.string()).dictionary_encode(),
+        *(pa.array(texts, pa.string()) for texts in (plan.channel_ids, STAGES, _KINDS, _VERDICTS[:2])))

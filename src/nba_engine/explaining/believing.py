@@ -33,7 +33,7 @@ class Believed:
         if not 0.0 < level < 1.0:
             raise RequestError(f"the level is {level}; give a share between 0 and 1, as 0.95", "level")
         candidate = self._candidate(action, treatment)
-        offered = self._kept.judgement.offered.tolist()
+        offered = self._kept.judgement.offered
         rank = 1 + offered.index(candidate) if candidate in offered else 1
         with self._lock:
             beliefs = self._beliefs()
@@ -43,7 +43,7 @@ class Believed:
 
     def margin(self) -> float:
         """Best less second best of the first slot's probabilities."""
-        best = np.sort(self._kept.judgement.slate.first_pmf)[::-1][:2].tolist()
+        best = np.sort(self._kept.judgement.first_pmf)[::-1][:2].tolist()
         return best[0] - best[1] if len(best) == 2 else float(len(best))
 
     def _candidate(self, action: str, treatment: str | None) -> int:
@@ -53,7 +53,7 @@ class Believed:
             known = ", ".join(name for c, name in enumerate(plan.candidate_actions) if c != plan.null_candidate)
             raise RequestError(f"action {action!r} has no propensity in the catalog of this decision; those that have are {known}", "action")
         if treatment is None:
-            chosen = [c for c in self._kept.judgement.offered.tolist() if c in own] or own
+            chosen = [c for c in self._kept.judgement.offered if c in own] or own
             if len(chosen) == 1:
                 return chosen[0]
         elif treatment in [plan.treatments[c] for c in own]:

@@ -55,7 +55,7 @@ class DecisionReading:
         """Every candidate, without texts."""
         from nba_engine.explaining.arrays import arrays
 
-        return arrays(self._kept, self.suppressions, self.variables)
+        return arrays(self._kept, self.suppressions, lambda: self.variables)
 
     @cached_property
     def _actions(self) -> tuple[ActionExplanation, ...]:
@@ -135,7 +135,7 @@ class DecisionReading:
     def _conditions(self, c: int) -> list[Node]:
         """All that facts must fulfil for a candidate: its rules, the consent of its channel, and a value that can be ranked."""
         plan, judgement = self._plan, self._judgement
-        rules = [plan.catalog.rule(rule.text)[0] for rule in self._asked(c)]
+        rules = [plan.catalog.rule(rule.text).node for rule in self._asked(c)]
         own = int(plan.channel[c]) if judgement.channel_index < 0 else judgement.channel_index
         if c != plan.null_candidate:
             rules += [parse(consent.fact) for consent in plan.consents if own == consent.channel_index]
@@ -184,12 +184,12 @@ class DecisionReading:
             for place, text in rule.parts:
                 if (verdict := self._verdict(text)) != "true":
                     if text not in self._causes:
-                        self._causes[text] = because(self._plan.catalog.rule(text)[0], self.variables)
+                        self._causes[text] = because(self._plan.catalog.rule(text).node, self.variables)
                     yield Reason("rule", place, text, verdict, self._causes[text])
 
     def _verdict(self, text: str) -> str:
         if text not in self._verdicts:
-            value = plain.evaluate(self._plan.catalog.rule(text)[0], self.variables, nullable=True)
+            value = plain.evaluate(self._plan.catalog.rule(text).node, self.variables, nullable=True)
             self._verdicts[text] = "true" if value is True else "false" if value is False else "unknown"
         return self._verdicts[text]
 
@@ -209,11 +209,11 @@ class DecisionReading:
 
     def _value(self, c: int) -> Iterable[Reason]:
         written = self._plan.catalog.definition.actions[self._plan.action[c]].value
-        value = plain.evaluate(self._plan.catalog.rule(written)[0], self.variables, nullable=True) if isinstance(written, str) else written
+        value = plain.evaluate(self._plan.catalog.rule(written).node, self.variables, nullable=True) if isinstance(written, str) else written
         if not isinstance(value, int | float) or not 0 <= value < math.inf:
             verdict = "unknown" if value is UNKNOWN or isinstance(value, ErrorValue) else "false"
             found = "unknown" if value is UNKNOWN else f"an error, {value.message}" if isinstance(value, ErrorValue) else value
-            seen = [fact_is(name, self.variables) for name in facts_in(self._plan.catalog.rule(written)[0])] if isinstance(written, str) else []
+            seen = [fact_is(name, self.variables) for name in facts_in(self._plan.catalog.rule(written).node)] if isinstance(written, str) else []
             text = f"{written} is {found}; a known, finite value of at least 0 is needed"
             yield Reason("value", "value", text, verdict, " and ".join(dict.fromkeys(seen)))
 
@@ -223,7 +223,7 @@ class DecisionReading:
             return Reason("control_group", self._kept.decision.control_group, "the subject is served by the control group's own rule")
         if c == self._plan.null_candidate:
             return Reason("priority", "null_action", "offering nothing is worth 0")
-        p = float(self._judgement.slate.first_pmf[position])
+        p = float(self._judgement.first_pmf[position])
         return Reason("priority", "priority", f"not drawn; its probability for the first place was {p:.4g}")
 
     def _terms(self, c: int, rank: int | None) -> Mapping[str, float] | None:

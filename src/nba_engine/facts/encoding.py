@@ -10,7 +10,7 @@ import struct
 from collections.abc import Iterable, Mapping, Sequence
 from copy import copy, deepcopy
 from datetime import datetime, timedelta, timezone
-from itertools import accumulate, chain, compress, repeat
+from itertools import chain, compress, repeat
 from operator import is_not, itemgetter
 from types import NoneType
 from typing import Any, NamedTuple
@@ -29,7 +29,7 @@ UNKNOWN_NAMES_MAX = 1000
 SHAPES_MAX = 1000
 """Combinations of types that an encoder remembers, at about 1 kB each."""
 _ABSENT = convert.ABSENT
-_TEXT = {str}
+_TEXT, _ZEROS = {str}, repeat(0)
 _AbsentType = type(_ABSENT)
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _PLAIN = {"int": (int, 0), "double": (float, 0.0), "bool": (bool, False), "string": (str, ""), "timestamp": (datetime, _EPOCH),
@@ -85,6 +85,7 @@ class Encoder:
         self._strings, self._times, self._durations, self._others, self._lists = (
             slice(bounds[KINDS.index(kind)], bounds[KINDS.index(kind) + 1]) for kind in ("string", "timestamp", "duration", "other", "list"))
         self._string_columns = self._given[self._strings]
+        self._string_span = slice(min(self._string_columns, default=0), max(self._string_columns, default=-1) + 1)
         self._take_codes(vocabulary)
         self.is_plain = all(_is_plain(column) for column in self.columns)
         """Whether every fact is a number, a text, a time or a list of texts, once encoded: what can be stored without a look at each value."""
@@ -106,20 +107,20 @@ class Encoder:
         if len(facts) > shape.n_given:
             self.note_unknown(facts)
         lists = [*map(tuple, found[self._lists])]  # the caller may go on using its own; tuples of texts cost the garbage collector nothing
-        ends, items = self._items(lists)
+        ends, items = self._items(lists) if lists else ([0], [])
         values = np.empty((1, len(self.columns)), np.int64)
         try:
             self._layout.pack_into(
                 values, 0, *found[self._numbers],
-                *map(dict.get, self._string_codes, found[self._strings], repeat(0)),
+                *map(dict.get, self._string_codes, found[self._strings], _ZEROS),
                 self._channel_codes.get(channel, 0), self._direction_codes.get(direction, 0),
                 *[(d := v - _EPOCH).days * 86_400_000_000 + d.seconds * 1_000_000 + d.microseconds for v in found[self._times]], now_us,
                 *[d.days * 86_400_000_000 + d.seconds * 1_000_000 + d.microseconds for d in found[self._durations]],
                 *[len(v) if isinstance(v, Mapping) else 0 for v in found[self._others]], *map(len, lists))
         except (struct.error, TypeError):
             raise self._unencodable(found) from None
-        coded = np.array(ends + items, np.int32)
         n = len(ends)
+        coded = np.fromiter(ends + items, np.int32, n + len(items))
         null_structs = [f.name for f in self._structs if facts.get(f.name, _ABSENT) is None] if self._structs else ()
         return Row(values, shape.states, coded[n:], coded[None, :n], (*found[:self._first_list], *lists), null_structs)
 
@@ -134,6 +135,7 @@ class Encoder:
         self.vocabulary = vocabulary
         self._string_codes = [vocabulary.codes(name) for name in self._names[self._strings]]
         self._list_codes = [vocabulary.codes(columns[i].name) if columns[i].has_vocabulary else None for i in self._given[self._lists]]
+        self._are_texts = [codes is not None for codes in self._list_codes]
         self._channel_codes, self._direction_codes = vocabulary.codes("channel"), vocabulary.codes("direction")
 
     def note_unknown(self, names: Iterable[str]) -> None:
@@ -166,9 +168,11 @@ class Encoder:
 
     def learn_texts(self, row: Row) -> None:
         """Give codes to the texts of `row` that have none yet, in the vocabulary and in the row itself."""
-        for i, code, text in zip(self._string_columns, row.values[0, self._string_columns].tolist(), row.given[self._strings], strict=True):
-            if code == 0 and row.states[0, i] == VALUE:
-                row.values[0, i] = self.vocabulary.learn(self.columns[i].name, text)
+        codes = row.values[0].tolist()
+        if 0 in codes[self._string_span]:
+            for i, text in zip(self._string_columns, row.given[self._strings], strict=True):
+                if codes[i] == 0 and row.states[0, i] == VALUE:
+                    row.values[0, i] = self.vocabulary.learn(self.columns[i].name, text)
         if 0 not in row.item_codes.tolist():
             return
         start = 0
@@ -208,21 +212,19 @@ class Encoder:
 
     def _items(self, lists: list[tuple[Any, ...]]) -> tuple[list[int], list[int]]:
         """Of the list facts: where each begins among the texts of all (and where the last ends), and the codes of those texts."""
-        texts = [found if codes is not None else () for found, codes in zip(lists, self._list_codes, strict=True)]
+        ends, items = [0], []
         try:
-            items = self._codes_of(texts)
+            for codes, texts in zip(self._list_codes, lists):
+                if texts and codes is not None:
+                    items += map(codes.get, texts, _ZEROS)
+                ends.append(len(items))
         except TypeError:  # not hashable, so no text
             items = [0]
-        if 0 in items and not {*map(type, chain.from_iterable(texts))} <= _TEXT:
-            for k, found in enumerate(texts):
-                if found:
-                    lists[k] = texts[k] = tuple(self._checked(k, found))
-            items = self._codes_of(texts)
-        return [0, *accumulate(map(len, texts))], items
-
-    def _codes_of(self, texts: Sequence[tuple[Any, ...]]) -> list[int]:
-        """The codes of all lists' texts behind one another, each in its own list's dict: one pass without a step of Python's."""
-        return [*map(dict.get, chain.from_iterable(map(repeat, self._list_codes, map(len, texts))), chain.from_iterable(texts), repeat(0))]
+        if 0 in items and not {*map(type, chain.from_iterable(compress(lists, self._are_texts)))} <= _TEXT:
+            for k in compress(range(len(lists)), self._are_texts):
+                lists[k] = tuple(self._checked(k, lists[k]))
+            return self._items(lists)
+        return ends, items
 
     def _checked(self, number: int, texts: Sequence[Any]) -> list[str]:
         """The texts of list fact `number`; FactsError where one of them is none."""

@@ -91,6 +91,7 @@ class Features:
         self._now = next((i for i, column in enumerate(columns) if column.name == "now"), -1)
         if self._now < 0 and any(block[_KIND] == _AGE for block in blocks):
             raise ValueError("the row has timestamps but no column 'now' to take their age from; add it to the columns")
+        self._places = np.array([self._now, self._first_rank])
         self._scaling = _scaling.empty_scaling(n_numbers)
         self._numbers = np.empty(n_numbers)
 
@@ -165,9 +166,8 @@ class Features:
         n_active_out: npt.NDArray[np.int64],
     ) -> None:
         """Observe each of n rows and write its active features at its rank (int64[n], from 1), row after row; arrays as for `fill`."""
-        places = np.array([self._now, self._first_rank])
         _fill_observed(values, states, item_codes, item_offsets, ranks, self._blocks, self._scaling, self._numbers, index_out, value_out,
-                       n_active_out, places)
+                       n_active_out, self._places)
 
     def observe(self, values: npt.NDArray[np.int64], states: npt.NDArray[np.uint8]) -> None:
         """Let the running means and deviations take in one row, int64[n_columns] and uint8[n_columns]: once per learned outcome, before its

@@ -8,19 +8,20 @@ for all actions alike; the product of the two places, counted in steps, times a 
 places and any over the other's, times a number per bucket. A pair is worth a cross when the best of the three Bayes factors is larger than the number
 of ways that were tried, three for each pair.
 
-Each outcome feeds `FED_MAX` pairs at most, in turn, so that cost is bounded whatever the number of facts; of more than `PAIRS_MAX` pairs the first
-are watched. What was counted early, when the model knew little, weighs less: the tables are halved whenever the number of outcomes has doubled,
-from `HALVED_FROM` on.
+Pairs take turns: some are judged whenever `STOCK_EVERY` outcomes were fed, and count then what came since their last turn, which until then
+stands in a ring of rows, a byte a fact. Of more than `FED_MAX` pairs each counts every second outcome, or every third and so on, so that cost is
+bounded whatever the number of facts; of more than `PAIRS_MAX` pairs the first are watched. What was counted early, when the model knew little, weighs
+less: the tables are halved whenever the number of outcomes has doubled, from `HALVED_FROM` on.
 **Source** the score statistic of a coefficient at 0 (Rao 1948), weighed under a normal prior as in Kass and Raftery 1995, "Bayes factors", JASA 90;
 the patterns are the best rank-one part of the tables (De Lathauwer et al. 2000, the higher-order power method), less what noise alone would give.
-**Cost** feeding O(active features + pairs fed), judging O(cells * buckets) a pair, at most JUDGED_MAX every STOCK_EVERY outcomes. Memory: 2.3 kB a
-pair.
+**Cost** feeding O(active features), 0.3 us an outcome; judging at most JUDGED_MAX pairs every STOCK_EVERY outcomes, O(rows counted + cells * buckets)
+each, 0.2 ms altogether. Memory: 2.3 kB a pair, and a ring of at most 4,032 rows.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from itertools import combinations
 from typing import Any
 
@@ -31,14 +32,19 @@ from nba_engine.facts.features import LINE_SCALE, Features
 from nba_engine.numerics.kernel import kernel, scalar
 
 BINS, BUCKETS = 6, 8
-FED_MAX, JUDGED_MAX, PAIRS_MAX = 256, 64, 2016
-STOCK_EVERY = 128
+FED_MAX, JUDGED_MAX, PAIRS_MAX = 512, 16, 2016
+STOCK_EVERY = 32
+TURNS_MIN = 4
+"""Stock-takings from one turn of a pair to its next, at least."""
 HALVED_FROM = 4096
 FOUND_MAX = 8
 _VARIANCE = 0.125
 _TURNS = 8
 _SWEEPS = 4
 _ABSENT = BINS - 1
+_LANES = (BUCKETS + 1) * JUDGED_MAX
+_FOUND = 3 * BINS + 1
+"""Where the working space of evidence keeps what it finds for each pair."""
 _PLACES = {"z": -1, "false": 0, "true": BINS - 2, "other": 2, "null": _ABSENT, "missing": _ABSENT}
 """What features say of a fact, but for texts with a code."""
 
@@ -59,19 +65,25 @@ class Watch:
         self._sides = np.array(list(combinations(range(len(names)), 2))[:pairs_max], np.int32).reshape(-1, 2)
         self.pairs = [(names[a], names[b]) for a, b in self._sides.tolist()]
         self.found: list[tuple[str, str]] = []
+        self._n_turns = max(TURNS_MIN, math.ceil(len(self.pairs) / JUDGED_MAX))
+        self._every = max(1, math.ceil(len(self.pairs) / FED_MAX))
         self._table: Table = np.zeros((len(self.pairs), BUCKETS, BINS * BINS, 2), np.float32)
         self._evidence = np.full(len(self.pairs), -np.inf)
-        self._places = np.zeros(len(names), np.int64)
-        self._left = np.zeros((BUCKETS + 3, BINS * BINS))
+        n_rows = self._n_turns * STOCK_EVERY if self.pairs else 0
+        self._places, self._added = np.zeros((n_rows, len(names) + 1), np.uint8), np.zeros((n_rows, 2), np.float32)
+        self._work = np.zeros((3, BINS * BINS, _LANES)) if self.pairs else np.zeros((0, 0, 0))
         sides = {name: i for i, name in enumerate(names)}
         self._reads = np.array([_read(sides.get(name, -1), bin_) for name, bin_ in columns.names], np.int32)
         self.n_seen = 0
+        self._n_counted = 0
+        """Rows that all pairs have counted; a pair has counted more if it had its turn since."""
 
     def feed(self, index: npt.NDArray[np.int32], value: npt.NDArray[np.float64], n_active: npt.NDArray[np.int64],
              buckets: npt.NDArray[np.int64], rewards: npt.NDArray[np.float64], expected: npt.NDArray[np.float64]) -> None:
-        """Count n outcomes: `index` int32[n, a], `value` float64[n, a] and `n_active` int64[n] are their rows' features when they were learned,
-        `buckets` int64[n] numbers that tell actions apart, `rewards` and `expected` propensities float64[n]."""
-        _fill_watched(index, value, n_active, buckets, rewards, expected, self._reads, self._sides, self._places, self._table, self.n_seen)
+        """Take in n outcomes, `due` at most: `index` int32[n, a], `value` float64[n, a] and `n_active` int64[n] are their rows' features when they
+        were learned, `buckets` int64[n] numbers that tell actions apart, `rewards` and `expected` propensities float64[n]."""
+        if self.pairs:
+            _fill_places(index, value, n_active, buckets, rewards, expected, self._reads, self._places, self._added, self.n_seen)
         self.n_seen += len(rewards)
 
     @property
@@ -79,23 +91,41 @@ class Watch:
         """After how many more outcomes pairs are judged."""
         return STOCK_EVERY - self.n_seen % STOCK_EVERY
 
-    def judge(self, taken: set[frozenset[str]]) -> tuple[str, str] | None:
+    def judge(self, taken: Collection[frozenset[str]]) -> tuple[str, str] | None:
         """To be called when `due` outcomes were fed: the pair most worth a cross, of those whose turn it is and not `taken`; None where none is."""
         if not self.pairs:
             return None
-        turn = self.n_seen // STOCK_EVERY
-        stop = math.ceil(len(self.pairs) / JUDGED_MAX)
-        judged = np.arange(turn % stop, len(self.pairs), stop)
-        _fill_evidence(self._table, judged, self._left, self._evidence)
+        turn = self.n_seen // STOCK_EVERY % self._n_turns
+        judged = self._count(turn, self.n_seen - self._n_turns * STOCK_EVERY)
+        if len(judged):
+            _fill_evidence(self._table, judged, self._work, self._evidence)
         if self.n_seen >= HALVED_FROM and self.n_seen & (self.n_seen - 1) == 0:
+            self._count_all()
             self._table *= np.float32(0.5)
         if len(self.found) >= FOUND_MAX:
             return None
-        best = max((p for p in judged.tolist() if frozenset(self.pairs[p]) not in taken), key=lambda p: self._evidence[p], default=-1)
-        if best < 0 or self._evidence[best] < math.log(3 * len(self.pairs)):
+        enough = judged[self._evidence[judged] >= math.log(3 * len(self.pairs))].tolist()
+        best = max((p for p in enough if frozenset(self.pairs[p]) not in taken), key=lambda p: self._evidence[p], default=-1)
+        if best < 0:
             return None
         self.found.append(self.pairs[best])
         return self.pairs[best]
+
+    def _count(self, turn: int, since: int) -> npt.NDArray[np.int64]:
+        """Let the pairs whose turn it is count the rows from number `since` on that they have not counted; these pairs."""
+        pairs, first = np.arange(turn, len(self.pairs), self._n_turns), max(since, self._n_counted)
+        first += (turn - first) % self._every
+        _fill_tables(self._places, self._added, first, self.n_seen, self._every, pairs, self._sides, self._table)
+        return pairs
+
+    def _count_all(self) -> None:
+        """Let every pair count what is left in the ring."""
+        if not self.pairs:
+            return
+        stocks = self.n_seen // STOCK_EVERY
+        for turn in range(self._n_turns):
+            self._count(turn, (stocks - (stocks - turn) % self._n_turns) * STOCK_EVERY)
+        self._n_counted = self.n_seen
 
     def evidence(self) -> dict[tuple[str, str], float]:
         """Log evidence of each pair when it was judged last, for an effect of both facts together against none."""
@@ -103,6 +133,7 @@ class Watch:
 
     def state(self) -> dict[str, Any]:
         """Plain data; the same outcomes give the same bytes."""
+        self._count_all()
         return {"pairs": [list(pair) for pair in self.pairs], "table": self._table.copy(), "evidence": self._evidence.copy(),
                 "found": [list(pair) for pair in self.found], "n_seen": self.n_seen}
 
@@ -118,12 +149,12 @@ class Watch:
                 self._table[i], self._evidence[i] = table, state["evidence"][was]
         names = {name for pair in self.pairs for name in pair}
         self.found = [(a, b) for a, b in state["found"] if a in names and b in names]
-        self.n_seen = state["n_seen"]
+        self.n_seen = self._n_counted = state["n_seen"]
 
     @property
     def nbytes(self) -> int:
         """Bytes of its tables."""
-        return self._table.nbytes + self._evidence.nbytes + self._sides.nbytes
+        return self._table.nbytes + self._evidence.nbytes + self._sides.nbytes + self._places.nbytes + self._added.nbytes
 
 
 def _read(side: int, bin_: str) -> tuple[int, int]:
@@ -134,24 +165,34 @@ def _read(side: int, bin_: str) -> tuple[int, int]:
 
 
 @kernel
-def _fill_watched(index, value, n_active, buckets, rewards, expected, reads, sides, places, table, n_seen):
-    """Row after row at most FED_MAX pairs, in turn."""
-    n_pairs = sides.shape[0]
-    fed = min(n_pairs, FED_MAX)
+def _fill_places(index, value, n_active, buckets, rewards, expected, reads, places, added, n_seen):
+    """Note the place of every side, and behind them the bucket, with residual and variance, for rows from number `n_seen` on, in a ring."""
     for r in range(rewards.shape[0]):
-        places[:] = _ABSENT
+        at = (n_seen + r) % places.shape[0]
+        row = places[at]
+        row[:] = _ABSENT
         for i in range(n_active[r]):
             feature = index[r, i]
             if feature < reads.shape[0] and reads[feature, 0] >= 0:
                 place = reads[feature, 1]
-                places[reads[feature, 0]] = place if place >= 0 else _bin(value[r, i] / LINE_SCALE)
-        residual, variance = np.float32(rewards[r] - expected[r]), np.float32(expected[r] * (1.0 - expected[r]))
-        bucket = buckets[r] % BUCKETS
-        for k in range(fed):
-            pair = ((n_seen + r) * fed + k) % n_pairs
-            cell = places[sides[pair, 0]] * BINS + places[sides[pair, 1]]
-            table[pair, bucket, cell, 0] += residual
-            table[pair, bucket, cell, 1] += variance
+                row[reads[feature, 0]] = place if place >= 0 else _bin(value[r, i] / LINE_SCALE)
+        row[row.shape[0] - 1] = buckets[r] % BUCKETS
+        added[at, 0], added[at, 1] = rewards[r] - expected[r], expected[r] * (1.0 - expected[r])
+
+
+@kernel
+def _fill_tables(places, added, first, stop, every, pairs, sides, table):
+    """Count every `every`-th of the rows from number `first` to `stop` in the tables of `pairs`."""
+    n_rows, bucket_at = places.shape[0], places.shape[1] - 1
+    for pair in pairs:
+        a, b, cells, at = sides[pair, 0], sides[pair, 1], table[pair], first % n_rows
+        for _ in range(first, stop, every):
+            bucket, cell = places[at, bucket_at], places[at, a] * np.uint8(BINS) + places[at, b]
+            cells[bucket, cell, 0] += added[at, 0]
+            cells[bucket, cell, 1] += added[at, 1]
+            at += every
+            if at >= n_rows:
+                at -= n_rows
 
 
 @scalar
@@ -161,124 +202,156 @@ def _bin(z):
 
 
 @kernel
-def _fill_evidence(table, judged, left, evidence):
-    """Log evidence of pairs `judged`: the best of three ways to look at their tables. `left` f64[BUCKETS + 3, BINS * BINS] is working space: what
-    is left of each bucket in units of its deviation, then residual and variance of one bucket, of all."""
-    variance, pooled, pooled_variance = left[BUCKETS], left[BUCKETS + 1], left[BUCKETS + 2]
+def _fill_evidence(table, judged, work, evidence):
+    """Log evidence of at most JUDGED_MAX pairs `judged`: the best of three ways to look at their tables.
+
+    All are worked on together, in `work` f64[3, BINS * BINS, _LANES]: residuals by cell, variances, some sums. A lane is a bucket of a pair, all
+    pairs of one bucket side by side; the last bucket is the sum of all.
+    """
+    left, variance, sums = work[0], work[1], work[2]
+    left[:], variance[:] = 0.0, 0.0
     for j in range(judged.shape[0]):
-        product, known, squares = 0.0, 0.0, 0.0
-        left[BUCKETS + 1:, :] = 0.0
+        whole = BUCKETS * JUDGED_MAX + j
         for bucket in range(BUCKETS):
-            residual = left[bucket]
+            lane = bucket * JUDGED_MAX + j
             for cell in range(BINS * BINS):
-                residual[cell], variance[cell] = table[judged[j], bucket, cell, 0], table[judged[j], bucket, cell, 1]
-                pooled[cell] += residual[cell]
-                pooled_variance[cell] += variance[cell]
-            _take_out(residual, variance)
-            product += _product(residual, variance)
-            seen, cells = 0.0, 0
-            for cell in range(BINS * BINS):
-                residual[cell] /= math.sqrt(variance[cell] + 1.0)
-                seen += variance[cell] / (variance[cell] + 1.0)
-                cells += variance[cell] > 0.0
-            known += seen / max(cells, 1)
-            squares += (seen / max(cells, 1)) ** 2
-        _take_out(pooled, pooled_variance)
-        alike = _cells(pooled, pooled_variance)
-        evidence[judged[j]] = max(product, alike, 0.5 * (_patterns(left) - _noise(known, squares)))
+                left[cell, lane], variance[cell, lane] = table[judged[j], bucket, cell, 0], table[judged[j], bucket, cell, 1]
+                left[cell, whole] += left[cell, lane]
+                variance[cell, whole] += variance[cell, lane]
+    product, alike, noise = sums[_FOUND], sums[_FOUND + 1], sums[_FOUND + 2]
+    _fill_left(left, variance, sums[0], sums[1])
+    _fill_products(left, variance, sums[0], sums[1], product)
+    _fill_cells(left, variance, alike)
+    _fill_standard(left, variance, sums[0], sums[1], noise)
+    _fill_patterns(left, sums)
+    for j in range(judged.shape[0]):
+        evidence[judged[j]] = max(product[j], alike[j], 0.5 * (sums[_FOUND + 3, j] - noise[j]))
 
 
-@scalar
-def _noise(known, squares):
-    """Square of the best rank-one part of mere noise: (sqrt(a) + sqrt(b) + sqrt(c))^2 for an a x b x c table of it; here 4 x 4 x the buckets that
-    count, with the share of the noise that the division by variance + 1 leaves. `known` and `squares` are the sums of these shares and of their
-    squares."""
-    if known <= 0.0:
-        return 0.0
-    return squares / known * (4.0 + known / math.sqrt(squares)) ** 2
-
-
-@scalar
-def _patterns(left):
-    """Square of the best rank-one part of left[bucket, a, b], sought by turns from the strongest row."""
-    row, strongest = 0, -1.0
-    for line in range(BUCKETS * BINS):
-        square = 0.0
-        for b in range(BINS):
-            square += left[line // BINS, line % BINS * BINS + b] ** 2
-        if square > strongest:
-            row, strongest = line, square
-    one, other, found = left[BUCKETS], left[BUCKETS + 1], 0.0
-    for b in range(BINS):
-        other[b] = left[row // BINS, row % BINS * BINS + b]
-    for a in range(BINS):
-        one[a] = np.float64(a == row % BINS)
-    for _ in range(_TURNS):
-        found = _turn(left, one, other, 1, BINS)
-        found = _turn(left, other, one, BINS, 1)
-    return found
-
-
-@scalar
-def _turn(left, one, other, stride_other, stride_one):
-    """Make `one` the pattern that fits best beside `other`, of length 1; returns the square of what both explain."""
-    length = 0.0
-    for i in range(BINS):
-        length += other[i] * other[i]
-    for i in range(BINS):
-        other[i] /= math.sqrt(length) if length > 0.0 else 1.0
-        one[BINS + i] = 0.0
-    found = 0.0
-    for bucket in range(BUCKETS):
-        weight = 0.0
-        for i in range(BINS):
-            for k in range(BINS):
-                weight += one[i] * left[bucket, i * stride_one + k * stride_other] * other[k]
-        for i in range(BINS):
-            for k in range(BINS):
-                one[BINS + i] += weight * left[bucket, i * stride_one + k * stride_other] * other[k]
-        found += weight * weight
-    length = 0.0
-    for i in range(BINS):
-        length += one[BINS + i] ** 2
-    for i in range(BINS):
-        one[i] = one[BINS + i] / math.sqrt(length) if length > 0.0 else 0.0
-    return found
-
-
-@scalar
-def _take_out(residual, variance):
-    """Subtract from the residuals f64[BINS * BINS] what rows alone and columns alone explain, by turns."""
+@kernel
+def _fill_left(left, variance, over, under):
+    """Subtract from the residuals what rows alone and columns alone explain, by turns."""
     for sweep in range(2 * _SWEEPS):
         step, stride = (BINS, 1) if sweep % 2 == 0 else (1, BINS)
-        for line in range(BINS):
-            over, under = 0.0, 0.0
-            for i in range(BINS):
-                over += residual[line * step + i * stride]
-                under += variance[line * step + i * stride]
-            if under > 0.0:
-                for i in range(BINS):
-                    residual[line * step + i * stride] -= over / under * variance[line * step + i * stride]
+        for line in range(0, BINS * step, step):
+            over[:], under[:] = 0.0, 0.0
+            for cell in range(line, line + BINS * stride, stride):
+                for k in range(over.shape[0]):
+                    over[k] += left[cell, k]
+                    under[k] += variance[cell, k]
+            for k in range(over.shape[0]):
+                over[k] = over[k] / under[k] if under[k] > 0.0 else 0.0
+            for cell in range(line, line + BINS * stride, stride):
+                for k in range(over.shape[0]):
+                    left[cell, k] -= over[k] * variance[cell, k]
 
 
-@scalar
-def _cells(residual, variance):
-    found = 0.0
-    for cell in range(BINS * BINS):
-        found += _log_evidence(residual[cell], variance[cell])
-    return found
-
-
-@scalar
-def _product(residual, variance):
-    """Evidence for one coefficient of the product of the two places, counted from the middle in steps; what is absent has none."""
-    over, under = 0.0, 0.0
+@kernel
+def _fill_products(left, variance, over, under, product):
+    """Evidence for one coefficient a bucket of the product of the two places, counted from the middle in steps; what is absent has none."""
+    over[:], under[:] = 0.0, 0.0
     for a in range(BINS - 1):
         for b in range(BINS - 1):
-            x = (a - 2.0) * (b - 2.0) / 2.0
-            over += x * residual[a * BINS + b]
-            under += x * x * variance[a * BINS + b]
-    return _log_evidence(over, under)
+            x, cell = (a - 2.0) * (b - 2.0) / 2.0, a * BINS + b
+            for k in range(over.shape[0]):
+                over[k] += x * left[cell, k]
+                under[k] += x * x * variance[cell, k]
+    for j in range(JUDGED_MAX):
+        product[j] = 0.0
+        for bucket in range(BUCKETS):
+            product[j] += _log_evidence(over[bucket * JUDGED_MAX + j], under[bucket * JUDGED_MAX + j])
+
+
+@kernel
+def _fill_cells(left, variance, alike):
+    """Evidence for a coefficient of each cell, all buckets alike."""
+    for j in range(JUDGED_MAX):
+        alike[j] = 0.0
+        for cell in range(BINS * BINS):
+            alike[j] += _log_evidence(left[cell, BUCKETS * JUDGED_MAX + j], variance[cell, BUCKETS * JUDGED_MAX + j])
+
+
+@kernel
+def _fill_standard(left, variance, seen, cells, noise):
+    """Divide the residuals by their deviations. `noise`: square of the best rank-one part of mere noise, (sqrt(a) + sqrt(b) + sqrt(c))^2 for an
+    a x b x c table of it; here 4 x 4 x the buckets that count, with the share of the noise that the division by variance + 1 leaves."""
+    seen[:], cells[:] = 0.0, 0.0
+    for cell in range(BINS * BINS):
+        for k in range(seen.shape[0]):
+            whole = variance[cell, k] + 1.0
+            left[cell, k] /= math.sqrt(whole)
+            seen[k] += variance[cell, k] / whole
+            cells[k] += np.float64(variance[cell, k] > 0.0)
+    for j in range(JUDGED_MAX):
+        known, squares = 0.0, 0.0
+        for bucket in range(BUCKETS):
+            share = seen[bucket * JUDGED_MAX + j] / max(cells[bucket * JUDGED_MAX + j], 1.0)
+            known += share
+            squares += share * share
+        noise[j] = squares / known * (4.0 + known / math.sqrt(squares)) ** 2 if known > 0.0 else 0.0
+
+
+@kernel
+def _fill_patterns(left, sums):
+    """Square of the best rank-one part of each pair's left[(a, b), bucket], sought by turns from its strongest row."""
+    one, other, beside, found = sums[:BINS], sums[BINS : 2 * BINS], sums[2 * BINS : 3 * BINS], sums[_FOUND + 3]
+    for a in range(BINS):
+        beside[a] = 0.0
+        for cell in range(a * BINS, a * BINS + BINS):
+            for k in range(beside.shape[1]):
+                beside[a, k] += left[cell, k] * left[cell, k]
+    for j in range(JUDGED_MAX):
+        strongest, row, lane = -1.0, 0, 0
+        for k in range(j, BUCKETS * JUDGED_MAX, JUDGED_MAX):
+            for a in range(BINS):
+                if beside[a, k] > strongest:
+                    strongest, row, lane = beside[a, k], a, k
+        for b in range(BINS):
+            one[b, j], other[b, j] = np.float64(b == row), left[row * BINS + b, lane]
+    _fill_spread(one)
+    _fill_spread(other)
+    for _ in range(_TURNS):
+        _fill_turn(left, one, other, BINS, 1, beside, sums[3 * BINS], found)
+        _fill_turn(left, other, one, 1, BINS, beside, sums[3 * BINS], found)
+
+
+@kernel
+def _fill_spread(pattern):
+    """Scale each pair's pattern, which stands in the lanes of the first bucket, to length 1 and copy it to the lanes of all."""
+    for j in range(JUDGED_MAX):
+        length = 0.0
+        for i in range(BINS):
+            length += pattern[i, j] * pattern[i, j]
+        inverse = 1.0 / math.sqrt(length) if length > 0.0 else 0.0
+        for i in range(BINS):
+            pattern[i, j] *= inverse
+    for i in range(BINS):
+        for k in range(JUDGED_MAX, BUCKETS * JUDGED_MAX):
+            pattern[i, k] = pattern[i, k - JUDGED_MAX]
+
+
+@kernel
+def _fill_turn(left, one, other, stride_one, stride_other, beside, along, found):
+    """Make `one` the pattern that fits best beside `other`; `found`: the square of what both explain."""
+    along[:] = 0.0
+    for i in range(BINS):
+        near, own = beside[i], one[i]
+        near[:] = 0.0
+        for j in range(BINS):
+            cells, share = left[i * stride_one + j * stride_other], other[j]
+            for k in range(near.shape[0]):
+                near[k] += cells[k] * share[k]
+        for k in range(near.shape[0]):
+            along[k] += own[k] * near[k]
+    found[:] = 0.0
+    one[:] = 0.0
+    for bucket in range(BUCKETS):
+        for j in range(JUDGED_MAX):
+            lane = bucket * JUDGED_MAX + j
+            found[j] += along[lane] * along[lane]
+            for i in range(BINS):
+                one[i, j] += along[lane] * beside[i, lane]
+    _fill_spread(one)
 
 
 @scalar

@@ -45,7 +45,7 @@ def unpack_decision(payload: bytes) -> tuple[Decision, dict[str, Any]]:
 
 def pack_outcome(outcome: Outcome, position: int) -> bytes:
     """An outcome of the offer at `position` (rank from 0)."""
-    return pack({"position": position, "outcome": [getattr(outcome, name) for name in outcome.__slots__]})
+    return pack({"position": position, "outcome": msgspec.structs.astuple(outcome)})
 
 
 def unpack_outcome(payload: bytes) -> tuple[Outcome, int]:

@@ -16,16 +16,19 @@ import numpy.typing as npt
 
 from nba_engine.models import rates
 from nba_engine.models.contract import Floats, Index, Offsets, Receipt, State, entities_of
+from nba_engine.models.half_life import HalfLife, Stamp, scaled
 from nba_engine.models.one_by_one import OneByOne
 
 
 class BetaBernoulli(OneByOne):
     """A propensity model that ignores features; parameters as those of `Probit`."""
 
-    axes: ClassVar[Mapping[str, tuple[str, ...]]] = {"sums": ("entity", ""), "version": ("",)}
+    axes: ClassVar[Mapping[str, tuple[str, ...]]] = {"sums": ("entity", ""), "clock": ("",), "version": ("",)}
+    _sums_named = ("_sums",)
 
-    def __init__(self, n_features: int, paths: Index, n_entities: int) -> None:
+    def __init__(self, n_features: int, paths: Index, n_entities: int, half_life: HalfLife | None = None) -> None:
         del n_features
+        self._half_life = half_life
         self._paths = np.ascontiguousarray(paths, dtype=np.int32)
         self._path_entities = [entities_of(path) for path in self._paths]
         self._sums = rates.no_counts(n_entities)
@@ -37,35 +40,38 @@ class BetaBernoulli(OneByOne):
               deviation_out: Floats) -> None:
         """Write mean and standard deviation of each candidate's Beta belief."""
         m = offsets[-1]
-        rate, strength, _ = rates.rates(self._sums, self._paths, candidates[:m])
+        rate, strength, _ = self._rates(candidates[:m])
         mean_out[:m] = rate
         deviation_out[:m] = np.sqrt(rate * (1.0 - rate) / (strength + 1.0))
 
     def score_with(self, scratch: None, features: Index, value: Floats, n_active: Offsets, offsets: Offsets, candidates: Index,
                    mean_out: Floats) -> None:
         """As `score`: this model reads no features."""
-        mean_out[: offsets[-1]] = rates.rates(self._sums, self._paths, candidates[: offsets[-1]])[0]
+        mean_out[: offsets[-1]] = self._rates(candidates[: offsets[-1]])[0]
+
+    def _rates(self, candidates: Index) -> tuple[Floats, Floats, Floats]:
+        return rates.rates(self._sums, self._paths, candidates, self._unit / rates.SCALE)
 
     def take_over(self, before: BetaBernoulli) -> bool:
         """Go on with the counts of a model that is given up."""
         if self._sums.shape != before._sums.shape:
             return False
-        self._sums, self.version = before._sums, before.version
+        self._sums, self._half_life, self.version = before._sums, before._half_life, before.version
         return True
 
     def frozen(self) -> BetaBernoulli:
         """A model that scores as this one does now, whatever is learned meanwhile."""
         found = copy(self)
-        found._sums = self._sums.copy()
+        found._sums, found._half_life = self._sums.copy(), copy(self._half_life)
         return found
 
-    def _learned(self, index: Index, value: Floats, n_active: int, candidate: int, reward: float) -> Receipt:
-        counted, entities = rates.in_fixed_point(reward), self._path_entities[candidate]
-        self.expected = float(rates.rates(self._sums, self._paths, np.array([candidate], np.int32))[0][0])
-        return Receipt(np.zeros(1, np.int32), entities, np.full((2, 1, entities.size), [[[int(rates.SCALE)]], [[counted]]], np.int32))
+    def _learned(self, index: Index, value: Floats, n_active: int, candidate: int, reward: float, stamp: Stamp) -> Receipt:
+        counted, entities = rates.in_fixed_point(reward, stamp[0]), self._path_entities[candidate]
+        self.expected = float(self._rates(np.array([candidate], np.int32))[0][0])
+        return Receipt(np.zeros(1, np.int32), entities, np.full((2, 1, entities.size), [[[stamp[0]]], [[counted]]], np.int32), 0, *stamp)
 
-    def _add(self, receipt: Receipt, sign: int) -> None:
-        rates.add(self._sums, receipt.entities, int(receipt.deltas[1, 0, -1]), sign)
+    def _add(self, receipt: Receipt, sign: int, since: float) -> None:
+        self._sums[receipt.entities] += sign * scaled(receipt.deltas[:, 0, -1].astype(np.int64), since)
 
     @property
     def nbytes(self) -> int:
@@ -73,12 +79,13 @@ class BetaBernoulli(OneByOne):
         return self._sums.nbytes + self._paths.nbytes
 
     def state(self) -> State:
-        """`sums` int64[n_entities, 2] (outcomes, rewards) in units of 2**-24 and `version`; copies."""
-        return {"sums": self._sums.copy(), "version": np.array([self.version], dtype=np.int64)}
+        """`sums` int64[n_entities, 2] (outcomes, rewards) in units of 2**-24, `version`, and `clock` where it forgets; copies."""
+        return {"sums": self._sums.copy(), "version": np.array([self.version], dtype=np.int64), **self._clock()}
 
     def load(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
         """Take over what `state` or `carried` gave."""
         if state["sums"].shape != self._sums.shape:
             raise ValueError(f"counts of shape {state['sums'].shape} do not fit; {self._sums.shape} (entities, 2) is needed")
         self._sums[:] = state["sums"]
+        self._load_clock(state)
         self.version = int(state["version"][0])

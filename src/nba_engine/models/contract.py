@@ -21,37 +21,53 @@ Index = npt.NDArray[np.int32]
 Offsets = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
+OUTCOME = 1 << 24
+"""One outcome, as receipts and sums count it."""
+
 
 class Receipt(msgspec.Struct, frozen=True, eq=False, gc=False):
     """What one update added to the sums of a model; subtracting it takes the update back.
 
     index int32[n_active]: features; entities int32[n_levels]: the path without its gaps; deltas int32[2, n_active, n_levels]: fixed point
-    as the model defines it; model: names which of several models it is of (31 bits), 0 where there is one.
+    as the model defines it; model: names which of several models it is of (31 bits), 0 where there is one; counted: what the outcome counts as, in
+    2**-24, at the landmark of `epoch` (half_life.py), where the model forgets.
     """
 
     index: Index
     entities: Index
     deltas: Index
     model: int = 0
+    counted: int = OUTCOME
+    epoch: int = 0
 
     def to_bytes(self) -> bytes:
-        """Little-endian int32: n_active, n_levels, model, index, entities, deltas. About 2.5 kB at 100 features and 3 levels."""
-        sizes = np.array([self.index.size, self.entities.size, self.model], dtype="<i4")
-        return b"".join(part.astype("<i4").tobytes() for part in (sizes, self.index, self.entities, self.deltas))
+        """Little-endian int32: n_active, n_levels, model, index, entities, deltas, and where the model forgets counted and epoch (two, the lower
+        31 bits first). About 2.5 kB at 100 features and 3 levels."""
+        sizes = np.array((self.index.size, self.entities.size, self.model), np.int32)
+        aged = (self.counted, self.epoch) != (OUTCOME, 0)
+        when = (self.counted, self.epoch & 0x7FFFFFFF, self.epoch >> 31) if aged else ()
+        parts = sizes, self.index, self.entities, self.deltas.reshape(-1), np.array(when, np.int32)
+        return np.concatenate(parts).astype("<i4", copy=False).tobytes()
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Receipt:
         """The inverse of `to_bytes`."""
         numbers = np.frombuffer(data, dtype="<i4").astype(np.int32)
         n_active, n_levels, model = numbers[:3].tolist()
-        index, entities, deltas = np.split(numbers[3:], [n_active, n_active + n_levels])
-        return cls(index, entities, deltas.reshape(2, n_active, n_levels), model)
+        n_named = n_active + n_levels
+        index, entities, deltas, when = np.split(numbers[3:], [n_active, n_named, n_named + 2 * n_active * n_levels])
+        counted, lower, upper = when.tolist() or (OUTCOME, 0, 0)
+        return cls(index, entities, deltas.reshape(2, n_active, n_levels), model, counted, (upper << 31) + lower)
 
     def moved(self, feature_of: Index, entity_of: Index) -> Receipt:
         """The same receipt in the numbering of another catalog version; what has no place there (-1) is dropped."""
         index, entities = feature_of[self.index], entity_of[self.entities]
         deltas = self.deltas[:, index >= 0][:, :, entities >= 0]
-        return Receipt(index[index >= 0], entities[entities >= 0], np.ascontiguousarray(deltas), self.model)
+        return self.with_names(index[index >= 0], entities[entities >= 0], np.ascontiguousarray(deltas), self.model)
+
+    def with_names(self, index: Index, entities: Index, deltas: Index, model: int) -> Receipt:
+        """The same outcome, its places named otherwise."""
+        return Receipt(index, entities, deltas, model, self.counted, self.epoch)
 
 
 class Model(Protocol):
@@ -95,22 +111,28 @@ class Model(Protocol):
         """A model that scores as this one does now, whatever is learned meanwhile; it cannot learn."""
         ...
 
-    def update(self, index: Index, value: Floats, n_active: int, candidate: int, reward: float) -> Receipt:
-        """Learn that `candidate`, presented under these features, earned `reward` in [0, 1]."""
+    def update(self, index: Index, value: Floats, n_active: int, candidate: int, reward: float, at_us: int = 0) -> Receipt:
+        """Learn that `candidate`, presented under these features, earned `reward` in [0, 1]; `at_us`, when the customer was asked, is read where the
+        model has a half-life."""
         ...
 
     def update_rows(self, index: Index, value: Floats, n_active: Offsets, candidates: Index, rewards: Floats,
-                    expected_out: Floats | None = None) -> None:
+                    expected_out: Floats | None = None, at_us: Offsets | None = None) -> None:
         """Learn n outcomes one after the other, as `update` would, without receipts: index int32[n, a], value float64[n, a], n_active int64[n],
-        candidates int32[n], rewards float64[n] in [0, 1]; the propensities before each go to `expected_out` float64[n]."""
+        candidates int32[n], rewards float64[n] in [0, 1]; the propensities before each go to `expected_out` float64[n]; at_us int64[n], 0 without."""
+        ...
+
+    def advance(self, at_us: int) -> None:
+        """Let time pass, where the model has a half-life: what was learned weighs as of this time, if it is later than any told before."""
         ...
 
     def spread(self, index: Index, value: Floats, n_active: int, candidate: int) -> float | None:
         """Posterior standard deviation of the linear predictor of one candidate, for intervals; None where that of `score` says all there is."""
         ...
 
-    def inherit(self) -> None:
-        """Let entities that know nothing start from their relatives, where the model does that now and then and not at every scoring."""
+    def inherit(self, stock: int | None = 0) -> None:
+        """Let entities that know nothing start from their relatives, where the model does that now and then and not at every scoring: all of them;
+        or a few, whose turn it is at stock-taking number `stock` (from 1); or (None) those among whom somebody has inherited nothing yet."""
         ...
 
     def take_back(self, receipt: Receipt) -> None:

@@ -21,7 +21,8 @@ import numpy as np
 import numpy.typing as npt
 
 from nba_engine.models import rates
-from nba_engine.models.contract import Floats, Index, Offsets, Receipt, State, entities_of
+from nba_engine.models.contract import OUTCOME, Floats, Index, Offsets, Receipt, State, entities_of
+from nba_engine.models.half_life import HalfLife, Stamp, scaled
 from nba_engine.models.one_by_one import OneByOne
 from nba_engine.numerics.kernel import kernel
 
@@ -55,9 +56,11 @@ class FullGaussian(OneByOne):
     bias_variance: ClassVar[float]
     axes: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "counts": ("entity", ""), "outer": ("listed", "feature", "feature"), "shift": ("listed", "feature"), "entities": ("listed",),
-        "version": ("",)}
+        "clock": ("",), "version": ("",)}
+    _sums_named = ("_counts", "_outer", "_shift")
 
-    def __init__(self, n_features: int, paths: Index, n_entities: int) -> None:
+    def __init__(self, n_features: int, paths: Index, n_entities: int, half_life: HalfLife | None = None) -> None:
+        self._half_life = half_life
         self._paths = np.ascontiguousarray(paths, dtype=np.int32)
         self._path_entities = [entities_of(path) for path in self._paths]
         self._counts = rates.no_counts(n_entities)
@@ -101,9 +104,12 @@ class FullGaussian(OneByOne):
 
     def _score(self, index: Index, features: Index, value: Floats, n_active: Offsets, offsets: Offsets, candidates: Index, mean_out: Floats,
                deviation_out: Floats) -> None:
-        rate = rates.rates(self._counts, self._paths, candidates)[2]
+        rate = self._relatives(candidates)
         eta = self._eta(index, features, value, n_active, offsets, candidates, rate)
         self._read(eta, rate, mean_out[: len(rate)], deviation_out[: len(rate)])
+
+    def _relatives(self, candidates: Index) -> Floats:
+        return rates.rates(self._counts, self._paths, candidates, self._unit / rates.SCALE)[2]
 
     def _eta(self, index: Index, features: Index, value: Floats, n_active: Offsets, offsets: Offsets, candidates: Index, rate: Floats) -> Floats:
         slots = self._slots[candidates]
@@ -122,11 +128,11 @@ class FullGaussian(OneByOne):
         met = np.flatnonzero(np.diagonal(gain)), np.flatnonzero(np.diagonal(outer))
         gain[np.ix_(met[0], met[0])] = 0.0
         seen = met[1]
-        covariance = outer[np.ix_(seen, seen)] / ROOT_SCALE**2
+        covariance = outer[np.ix_(seen, seen)] * (self._unit / ROOT_SCALE**2)
         covariance[np.diag_indices(len(seen))] += 1.0 / self._prior[seen]
         _fill_inverse(covariance, np.empty(len(seen)))
         self._own_mean[slot] = 0.0
-        shift = self._shift[slot, seen] / SHIFT_SCALE
+        shift = self._shift[slot, seen] * (self._unit / SHIFT_SCALE)
         self._own_mean[slot, seen] = (covariance * shift).sum(axis=1)
         covariance[np.diag_indices(len(seen))] -= self._prior[seen]
         gain[np.ix_(seen, seen)] = covariance
@@ -136,7 +142,7 @@ class FullGaussian(OneByOne):
         """Go on with the tables of a model that is given up."""
         if not np.array_equal(self._listed, before._listed) or (self._counts.shape, self._outer.shape) != (before._counts.shape, before._outer.shape):
             return False
-        for name in ("_counts", "_outer", "_shift", "_gain", "_own_mean", "_stale", "version"):
+        for name in ("_counts", "_outer", "_shift", "_gain", "_own_mean", "_stale", "_half_life", "version"):
             setattr(self, name, getattr(before, name))
         return True
 
@@ -146,32 +152,37 @@ class FullGaussian(OneByOne):
             self._refresh(slot)
         found = copy(self)
         found._counts, found._gain, found._own_mean, found._stale = (a.copy() for a in (self._counts, self._gain, self._own_mean, self._stale))
+        found._half_life = copy(self._half_life)
         return found
 
-    def _learned(self, index: Index, value: Floats, n_active: int, candidate: int, reward: float) -> Receipt:
+    def _learned(self, index: Index, value: Floats, n_active: int, candidate: int, reward: float, stamp: Stamp) -> Receipt:
         """`u` and shift of every active feature; the receipt's last feature stands for the counts."""
-        counted = rates.in_fixed_point(reward)
+        counted = rates.in_fixed_point(reward, stamp[0])
         candidates, entities, read = np.array([candidate], np.int32), self._path_entities[candidate], np.empty((2, 1))
-        rate = rates.rates(self._counts, self._paths, candidates)[2]
+        rate = self._relatives(candidates)
         eta = self._eta(index[None], _NO_FEATURES, value[None], np.array([n_active]), np.array([0, 1]), candidates, rate)
         self._read(eta, rate, read[0], read[1])
         self.expected = float(read[0, 0])
         information, target = self._lesson(float(eta[0, 0]), float(eta[1, 0]), reward)
         deltas = np.zeros((2, n_active + 1, entities.size), np.int32)
-        x = value[:n_active]
-        deltas[0, :n_active, -1] = np.clip(np.rint(math.sqrt(information) * x * ROOT_SCALE), -_INT32_MAX, _INT32_MAX)
-        deltas[1, :n_active, -1] = np.clip(np.rint(target * x * SHIFT_SCALE), -_INT32_MAX, _INT32_MAX)
+        x, weight = value[:n_active], stamp[0] / OUTCOME
+        deltas[0, :n_active, -1] = np.clip(np.rint(math.sqrt(information * weight) * x * ROOT_SCALE), -_INT32_MAX, _INT32_MAX)
+        deltas[1, :n_active, -1] = np.clip(np.rint(target * weight * x * SHIFT_SCALE), -_INT32_MAX, _INT32_MAX)
         deltas[1, n_active] = counted
-        return Receipt(np.append(index[:n_active], np.int32(0)), entities, deltas)
+        return Receipt(np.append(index[:n_active], np.int32(0)), entities, deltas, 0, *stamp)
 
-    def _add(self, receipt: Receipt, sign: int) -> None:
+    def _add(self, receipt: Receipt, sign: int, since: float) -> None:
         active = receipt.index[:-1]
         slot = self._slot_of[receipt.entities[-1]]
         root = receipt.deltas[0, :-1, -1].astype(np.int64)
-        self._outer[slot][np.ix_(active, active)] += sign * root[:, None] * root
-        self._shift[slot, active] += sign * receipt.deltas[1, :-1, -1].astype(np.int64)
-        rates.add(self._counts, receipt.entities, int(receipt.deltas[1, -1, -1]), sign)
+        counted, reward = (sign * scaled(np.array([receipt.counted, receipt.deltas[1, -1, -1]]), since)).tolist()
+        self._outer[slot][np.ix_(active, active)] += sign * scaled(root[:, None] * root, since)
+        self._shift[slot, active] += sign * scaled(receipt.deltas[1, :-1, -1].astype(np.int64), since)
+        rates.add(self._counts, receipt.entities, counted, reward)
         self._stale[slot] = True
+
+    def _reread(self) -> None:
+        self._stale[:] = True
 
     @property
     def nbytes(self) -> int:
@@ -180,11 +191,11 @@ class FullGaussian(OneByOne):
 
     def state(self) -> State:
         """`counts` int64[n_entities, 2]; of the beliefs that learned something `entities` int32[k], `outer` int64[k, n_features, n_features] and
-        `shift` int64[k, n_features]; `version`; copies."""
+        `shift` int64[k, n_features]; `version`, and `clock` where it forgets; copies."""
         learned = np.flatnonzero(np.diagonal(self._outer, axis1=1, axis2=2).any(axis=1))
         learned = learned[np.argsort(self._listed[learned])]
         return {"counts": self._counts.copy(), "entities": self._listed[learned], "outer": self._outer[learned], "shift": self._shift[learned],
-                "version": np.array([self.version], dtype=np.int64)}
+                "version": np.array([self.version], dtype=np.int64), **self._clock()}
 
     def load(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
         """Take over what `state` gave; entities that no path names keep their beliefs too."""
@@ -197,8 +208,8 @@ class FullGaussian(OneByOne):
         slots = self._slot_of[state["entities"]]
         self._outer[:], self._shift[:] = 0, 0
         self._outer[slots], self._shift[slots] = state["outer"], state["shift"]
-        self._stale[:] = True
         self.version = int(state["version"][0])
+        self._load_clock(state)
 
     def _list(self, entities: npt.NDArray[Any]) -> None:
         """Give beliefs of their own to more entities."""

@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import Any
 
 from nba_engine.models.contract import Index, Model
+from nba_engine.models.half_life import HalfLife
 
 Names = Sequence[tuple[str, str]]
 
@@ -24,13 +25,17 @@ class Ground:
 def _made(module: str, name: str) -> Callable[[Ground, Mapping[str, Any]], Model]:
     """A model that needs to know how many features there are; it is imported when the first one is made."""
     return lambda ground, options: getattr(import_module(f"nba_engine.models.{module}"), name)(
-        len(ground.features), ground.paths, len(ground.entities))
+        len(ground.features), ground.paths, len(ground.entities), half_life=_half_life(options))
 
 
 def _naive_bayes(ground: Ground, options: Mapping[str, Any]) -> Model:
     from nba_engine.models.naive_bayes import NaiveBayes
 
-    return NaiveBayes(ground.features, ground.paths, len(ground.entities))
+    return NaiveBayes(ground.features, ground.paths, len(ground.entities), _half_life(options))
+
+
+def _half_life(options: Mapping[str, Any]) -> HalfLife | None:
+    return HalfLife(options["half_life_us"]) if options else None
 
 
 def _river(ground: Ground, options: Mapping[str, Any]) -> Model:
@@ -47,4 +52,4 @@ KINDS: Mapping[str, Callable[[Ground, Mapping[str, Any]], Model]] = {
     "beta_bernoulli": _made("beta_bernoulli", "BetaBernoulli"),
     "river": _river,
 }
-"""kind -> maker of (what it stands on, options): `written` and `one_for_all` for river, none for the others."""
+"""kind -> maker of (what it stands on, options): `written` and `one_for_all` for river, `half_life_us` or none for the others."""

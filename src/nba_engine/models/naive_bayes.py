@@ -22,6 +22,7 @@ import numpy.typing as npt
 
 from nba_engine.models import rates
 from nba_engine.models.contract import Floats, Index, Offsets, Receipt, State, entities_of
+from nba_engine.models.half_life import HalfLife, Stamp, scaled
 from nba_engine.models.one_by_one import OneByOne
 from nba_engine.numerics.kernel import kernel, scalar
 
@@ -61,9 +62,11 @@ class NaiveBayes(OneByOne):
     """
 
     axes: ClassVar[Mapping[str, tuple[str, ...]]] = {
-        "counts": ("entity", ""), "bins": ("entity", "feature", ""), "scores": ("entity", "", ""), "version": ("",)}
+        "counts": ("entity", ""), "bins": ("entity", "feature", ""), "scores": ("entity", "", ""), "clock": ("",), "version": ("",)}
+    _sums_named = ("_counts", "_bins", "_scores")
 
-    def __init__(self, names: Sequence[tuple[str, str]], paths: Index, n_entities: int) -> None:
+    def __init__(self, names: Sequence[tuple[str, str]], paths: Index, n_entities: int, half_life: HalfLife | None = None) -> None:
+        self._half_life = half_life
         self._names = list(names)
         self._paths = np.ascontiguousarray(paths, dtype=np.int32)
         self._path_entities = [entities_of(path) for path in self._paths]
@@ -92,50 +95,58 @@ class NaiveBayes(OneByOne):
 
     def _score(self, scratch: Scratch, features: Index, value: Floats, n_active: Offsets, offsets: Offsets, candidates: Index, mean_out: Floats,
                deviation_out: Floats) -> None:
-        leaves, rate = self._leaves[candidates], rates.rates(self._counts, self._paths, candidates)[0]
+        unit = self._unit / _SCALE
+        leaves, rate = self._leaves[candidates], rates.rates(self._counts, self._paths, candidates, unit)[0]
         scores = np.empty(len(candidates))
         _fill_scores(scratch.index, value, n_active, offsets, features, leaves, self._predictor, self._pooled, rate, scores)
-        _fill_propensities(scores, leaves, self._scores, rate, scratch.pools, mean_out, deviation_out)
+        _fill_propensities(scores, leaves, self._scores, unit, rate, scratch.pools, mean_out, deviation_out)
 
     def take_over(self, before: NaiveBayes) -> bool:
         """Go on with the tables of a model that is given up."""
         if self._bins.shape != before._bins.shape or not np.array_equal(self._spans, before._spans):
             return False
         self._counts, self._bins, self._scores, self._pooled = before._counts, before._bins, before._scores, before._pooled
-        self.version = before.version
+        self._half_life, self.version = before._half_life, before.version
         return True
 
     def frozen(self) -> NaiveBayes:
         """A model that scores as this one does now, whatever is learned meanwhile; it cannot learn."""
         found = copy(self)
         found._counts, found._scores, found._pooled = self._counts.copy(), self._scores.copy(), self._pooled.copy()
+        found._half_life = copy(self._half_life)
         return found
 
-    def _learned(self, index: Index, value: Floats, n_active: int, candidate: int, reward: float) -> Receipt:
+    def _learned(self, index: Index, value: Floats, n_active: int, candidate: int, reward: float, stamp: Stamp) -> Receipt:
         """Each active bin's share of the outcome; the receipt's last feature stands for the counts and for the bin of the score."""
-        counted, entities = rates.in_fixed_point(reward), self._path_entities[candidate]
+        counted, entities = rates.in_fixed_point(reward, stamp[0]), self._path_entities[candidate]
         candidates, read, shares = np.array([candidate], np.int32), np.empty((2, 1)), np.zeros(n_active)
         self.score(self._scratch, index[None], value[None], np.array([n_active]), np.array([0, 1]), candidates, read[0], read[1])
         self.expected = float(read[0, 0])
         _fill_shares(index[:n_active], value, self._predictor, shares)
         deltas = np.zeros((2, n_active + 1, entities.size), np.int32)
-        deltas[0, :n_active, -1] = np.rint(shares * reward * _SCALE)
-        deltas[1, :n_active, -1] = np.rint(shares * (1.0 - reward) * _SCALE)
+        deltas[0, :n_active, -1] = np.rint(shares * reward * stamp[0])
+        deltas[1, :n_active, -1] = np.rint(shares * (1.0 - reward) * stamp[0])
         deltas[0, n_active], deltas[1, n_active] = int(self._scratch.pools[0, 0]), counted
-        return Receipt(np.append(index[:n_active], np.int32(0)), entities, deltas)
+        return Receipt(np.append(index[:n_active], np.int32(0)), entities, deltas, 0, *stamp)
 
-    def _add(self, receipt: Receipt, sign: int) -> None:
-        leaf, active, counted = receipt.entities[-1], receipt.index[:-1], int(receipt.deltas[1, -1, -1])
-        self._bins[leaf, active] += sign * receipt.deltas[:, :-1, -1].T.astype(np.int64)
-        self._scores[leaf, receipt.deltas[0, -1, -1]] += (sign * counted, sign * (int(_SCALE) - counted))
-        rates.add(self._counts, receipt.entities, counted, sign)
-        _fill_pooled(self._bins[leaf], np.unique(self._predictor[active]), self._spans, self._pooled[leaf])
+    def _add(self, receipt: Receipt, sign: int, since: float) -> None:
+        leaf, active = receipt.entities[-1], receipt.index[:-1]
+        counted, reward = (sign * scaled(np.array([receipt.counted, receipt.deltas[1, -1, -1]]), since)).tolist()
+        self._bins[leaf, active] += sign * scaled(receipt.deltas[:, :-1, -1].T.astype(np.int64), since)
+        self._scores[leaf, receipt.deltas[0, -1, -1]] += (reward, counted - reward)
+        rates.add(self._counts, receipt.entities, counted, reward)
+        _fill_pooled(self._bins[leaf], self._unit / _SCALE, np.unique(self._predictor[active]), self._spans, self._pooled[leaf])
+
+    def _reread(self) -> None:
+        everything = np.arange(len(self._spans), dtype=np.int32)
+        for leaf in range(len(self._bins)):
+            _fill_pooled(self._bins[leaf], self._unit / _SCALE, everything, self._spans, self._pooled[leaf])
 
     def predictors(self, entity: int) -> dict[str, tuple[list[str], Floats, Floats]]:
         """Fact -> (its bins, positives float64[n_bins], negatives float64[n_bins]) of one action or treatment; bins.py reads them."""
         found: dict[str, tuple[list[str], Floats, Floats]] = {}
         for first, _, stop in self._spans.tolist():
-            positives, negatives = (self._bins[entity, first:stop] / _SCALE).T
+            positives, negatives = (self._bins[entity, first:stop] * (self._unit / _SCALE)).T
             found[self._names[first][0]] = [name for _, name in self._names[first:stop]], positives, negatives
         return found
 
@@ -146,9 +157,9 @@ class NaiveBayes(OneByOne):
 
     def state(self) -> State:
         """`counts` int64[n_entities, 2], `bins` int64[n_entities, n_features, 2] and `scores` int64[n_entities, N_SCORE_BINS, 2] (positives,
-        negatives) in units of 2**-24, and `version`; copies."""
+        negatives) in units of 2**-24, `version`, and `clock` where it forgets; copies."""
         return {"counts": self._counts.copy(), "bins": self._bins.copy(), "scores": self._scores.copy(),
-                "version": np.array([self.version], dtype=np.int64)}
+                "version": np.array([self.version], dtype=np.int64), **self._clock()}
 
     def load(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
         """Take over what `state` gave."""
@@ -156,9 +167,7 @@ class NaiveBayes(OneByOne):
             raise ValueError(f"bins of shape {state['bins'].shape} do not fit; {self._bins.shape} (entities, features, 2) is needed")
         self._counts[:], self._bins[:], self._scores[:] = state["counts"], state["bins"], state["scores"]
         self.version = int(state["version"][0])
-        everything = np.arange(len(self._spans), dtype=np.int32)
-        for leaf in range(len(self._bins)):
-            _fill_pooled(self._bins[leaf], everything, self._spans, self._pooled[leaf])
+        self._load_clock(state)
 
 
 def _predictors(names: list[tuple[str, str]]) -> tuple[Index, Index]:
@@ -197,7 +206,7 @@ def _fill_scores(index, value, n_active, offsets, features, leaves, predictor, p
 
 
 @kernel
-def _fill_propensities(scores, leaves, score_bins, rate, pools, mean_out, deviation_out):
+def _fill_propensities(scores, leaves, score_bins, unit, rate, pools, mean_out, deviation_out):
     """Isotonic regression of the rate on the bin of the score; `pools` f64[3, N_SCORE_BINS]: outcomes, positives, where each pool stops.
 
     Afterwards `pools[0, 0]` is the bin of the last candidate's score.
@@ -206,8 +215,8 @@ def _fill_propensities(scores, leaves, score_bins, rate, pools, mean_out, deviat
     for c in range(scores.shape[0]):
         bin_of_score, p, own, n = _bin_of(scores[c]), rate[c], score_bins[leaves[c]], 0
         for b in range(N_SCORE_BINS):
-            positives = own[b, 0] / _SCALE + SCORE_STRENGTH * p
-            outcomes = own[b, 0] / _SCALE + own[b, 1] / _SCALE + SCORE_STRENGTH
+            positives = own[b, 0] * unit + SCORE_STRENGTH * p
+            outcomes = own[b, 0] * unit + own[b, 1] * unit + SCORE_STRENGTH
             while n > 0 and pools[1, n - 1] * outcomes >= positives * pools[0, n - 1]:
                 n -= 1
                 outcomes, positives = outcomes + pools[0, n], positives + pools[1, n]
@@ -245,15 +254,16 @@ def _fill_shares(index, value, predictor, shares):
 
 
 @kernel
-def _fill_pooled(bins, which, spans, pooled):
-    """Positives and negatives f64[n_features, 2] as they count for each bin of the predictors `which`, from `bins` int64[n_features, 2]."""
+def _fill_pooled(bins, unit, which, spans, pooled):
+    """Positives and negatives f64[n_features, 2] as they count for each bin of the predictors `which`, from `bins` int64[n_features, 2] in
+    units of `unit`."""
     for w in which:
         if w < 0:
             continue
         first, nominal, stop = spans[w, 0], spans[w, 1], spans[w, 2]
         start, positives, negatives = first, 0.0, 0.0
         for f in range(first, nominal + 1):
-            p, n = (bins[f, 0] / _SCALE, bins[f, 1] / _SCALE) if f < nominal else (0.0, 0.0)
+            p, n = (bins[f, 0] * unit, bins[f, 1] * unit) if f < nominal else (0.0, 0.0)
             if f == nominal or (f > start and _apart(positives, negatives, p, n)):
                 for g in range(start, f):
                     pooled[g, 0], pooled[g, 1] = positives, negatives
@@ -261,7 +271,7 @@ def _fill_pooled(bins, which, spans, pooled):
             positives, negatives = positives + p, negatives + n
         positives, negatives = 0.0, 0.0
         for f in range(nominal, stop):
-            p, n = bins[f, 0] / _SCALE, bins[f, 1] / _SCALE
+            p, n = bins[f, 0] * unit, bins[f, 1] * unit
             if p + n < THIN:
                 positives, negatives = positives + p, negatives + n
             pooled[f, 0], pooled[f, 1] = p, n

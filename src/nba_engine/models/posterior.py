@@ -8,11 +8,11 @@ copy a feature's do.
 Scoring a thousand actions is a walk through memory, so the copy is short in both directions (docs/decisions/0009-packed-scoring-copy.md).
 `packed` int16[n_features + 1, 2, 1 + n_entities] says in a quarter of the bytes what prior and sums say: the mean in units of 2**-12 (held within
 +/- 8), the deviation in 32,767ths of its prior's, so that what nothing was learned about is exact. And an entity has a column of its own only once
-something was learned about it, else it shares column 0, the prior: which one says the last row (`column_of`). A column's numbers are a
-function of prior and sums alone, and an entity scores the same in a column of its own as in column 0.
+an outcome taught it; until then it shares that of those who inherited the same, or column 0, the prior: which one says the last row (`column_of`).
+A column's numbers are a function of prior and sums alone, and an entity scores the same in a column of its own as in one that it shares.
 
-`prior` float64[5, n_entities]: precision and precision * mean of the bias (feature 0), precision of any other feature (mean 0); then the two
-variances, so that scoring need not divide.
+`prior` float64[6, n_entities]: precision and precision * mean of the bias (feature 0), precision of any other feature (mean 0); then the two
+variances, so that scoring need not divide; then what a 1 in the sums counts, 2**-24 but where the model forgets (half_life.py).
 """
 
 from __future__ import annotations
@@ -26,12 +26,14 @@ from nba_engine.models.contract import Index
 from nba_engine.numerics.kernel import kernel, scalar
 
 SCALE = 2.0**24
-BIAS_PRECISION, BIAS_SHIFT, PRECISION, BIAS_VARIANCE, VARIANCE = 0, 1, 2, 3, 4
+BIAS_PRECISION, BIAS_SHIFT, PRECISION, BIAS_VARIANCE, VARIANCE, UNIT = 0, 1, 2, 3, 4, 5
 
 Prior = npt.NDArray[np.float64]
 Sums = npt.NDArray[np.int64]
 Packed = npt.NDArray[np.int16]
 
+_SHARED = 1
+"""The lowest bit of an entity's number: others have the same column. The rest is the column."""
 _INT16_MAX = 2.0**15 - 1
 MEAN_UNIT, DEVIATION_UNIT = 2.0**-12, 1.0 / _INT16_MAX
 
@@ -44,23 +46,28 @@ def scoring_copy(n_features: int, n_entities: int) -> Packed:
 
 
 def refresh(prior: Prior, sums: Sums, packed: Packed) -> None:
-    """Bring the whole scoring copy in step with the sums; O(n_features * n_entities)."""
+    """Bring the whole scoring copy in step with the sums, but for those who only inherited; O(n_features * n_entities)."""
     packed[:] = scoring_copy(sums.shape[1], sums.shape[0])
     _fill_packed(prior, sums, packed)
 
 
 def add(prior: Prior, index: Index, entities: Index, deltas: Index, sign: int, sums: Sums, packed: Packed) -> None:
     """Add a receipt (`sign` 1) or take it back (-1), in the sums and in the scoring copy; O(n_active * n_levels)."""
-    _fill_sums(prior, index, entities, deltas, sign, sums, packed)
+    _fill_sums(prior, index, entities, deltas, sign, sums, packed, np.empty((4, entities.size, index.size)))
+
+
+def refresh_alike(prior: Prior, sums: Sums, entities: Index, packed: Packed) -> None:
+    """Bring entities whose prior and sums are alike in step with them, in one column as long as no outcome taught them; O(n_features)."""
+    _fill_alike(prior, sums, entities, packed)
 
 
 @kernel
 def _fill_packed(prior, sums, packed):
-    """Columns for the entities that something is known about: an outcome, or a bias whose prior mean is not 0."""
+    """Columns for the entities that an outcome taught, or whose bias has a prior mean that is not 0."""
     for entity in range(sums.shape[0]):
         known = prior[BIAS_SHIFT, entity] != 0.0
         for feature in range(sums.shape[1]):
-            known |= (sums[entity, feature, 0] | sums[entity, feature, 1]) != 0
+            known |= sums[entity, feature, 0] != 0
         if known:
             column = _own_column(packed, entity)
             for feature in range(sums.shape[1]):
@@ -68,15 +75,58 @@ def _fill_packed(prior, sums, packed):
 
 
 @kernel
-def _fill_sums(prior, index, entities, deltas, sign, sums, packed):
+def _fill_alike(prior, sums, entities, packed):
+    shared = 0
+    for k in range(entities.shape[0]):
+        number = _number(packed, 1 + entities[k])
+        if number & _SHARED:
+            shared = number
+    for k in range(entities.shape[0]):
+        if column_of(packed, entities[k]) == 0:
+            if shared == 0:
+                shared = 2 * _next_column(packed) + _SHARED
+            _put_number(packed, 1 + entities[k], shared)
+    last = 0
+    for k in range(entities.shape[0]):
+        column = column_of(packed, entities[k])
+        if column != last:
+            for feature in range(sums.shape[1]):
+                _pack(prior, sums, feature, entities[k], packed, column)
+            last = column
+
+
+@kernel
+def _fill_sums(prior, index, entities, deltas, sign, sums, packed, work):
+    """`work` f64[>= 4, >= n_levels, >= n_active] is scratch."""
     for level in range(entities.shape[0]):
-        entity = entities[level]
-        column = _own_column(packed, entity)
+        entity, into, means, deviations = entities[level], sums[entities[level]], work[2, level], work[3, level]
+        _own_column(packed, entity)
         for i in range(index.shape[0]):
-            feature = index[i]
-            sums[entity, feature, 0] += sign * np.int64(deltas[0, i, level])
-            sums[entity, feature, 1] += sign * np.int64(deltas[1, i, level])
-            _pack(prior, sums, feature, entity, packed, column)
+            into[index[i], 0] += sign * np.int64(deltas[0, i, level])
+            into[index[i], 1] += sign * np.int64(deltas[1, i, level])
+        _fill_beliefs(prior, sums, index, entity, means, deviations)
+        of_bias, of_others = prior[BIAS_PRECISION, entity], prior[PRECISION, entity]
+        for i in range(index.shape[0]):
+            means[i] = min(max(np.rint(means[i] * (1.0 / MEAN_UNIT)), -_INT16_MAX), _INT16_MAX)
+            deviations[i] = min(np.rint(math.sqrt(deviations[i] * (of_bias if index[i] == 0 else of_others)) * _INT16_MAX), _INT16_MAX)
+    for i in range(index.shape[0]):  # by feature: what stands side by side is written together
+        for level in range(entities.shape[0]):
+            column = column_of(packed, entities[level])
+            packed[index[i], 0, column] = np.int16(work[2, level, i])
+            packed[index[i], 1, column] = np.int16(work[3, level, i])
+
+
+@kernel
+def _fill_beliefs(prior, sums, index, entity, means, variances):
+    """`belief` of many features of one entity."""
+    own, unit, at_prior = sums[entity], prior[UNIT, entity], prior[PRECISION, entity]
+    for i in range(index.shape[0]):
+        variances[i], means[i] = own[index[i], 0] * unit + at_prior, own[index[i], 1] * unit
+        if index[i] == 0:
+            variances[i], means[i] = own[0, 0] * unit + prior[BIAS_PRECISION, entity], means[i] + prior[BIAS_SHIFT, entity]
+    for i in range(index.shape[0]):
+        variances[i] = 1.0 / variances[i]
+        means[i] *= variances[i]
 
 
 @scalar
@@ -87,19 +137,47 @@ def n_columns(packed):
 
 @scalar
 def column_of(packed, entity):
-    """The entity's own column, or 0, which is the prior's."""
-    return _number(packed, 1 + entity)
+    """The entity's own column, or one that it shares; 0 is the prior's."""
+    return _number(packed, 1 + entity) >> 1
+
+
+@scalar
+def are_alike(prior, packed, entity, other):
+    """Whether all that is believed of two entities is the same, as far as one column and prior say so."""
+    return (column_of(packed, entity) == column_of(packed, other) and prior[BIAS_VARIANCE, entity] == prior[BIAS_VARIANCE, other]
+            and prior[VARIANCE, entity] == prior[VARIANCE, other])
 
 
 @scalar
 def _own_column(packed, entity):
-    """The entity's own column; the next free one if it has none yet."""
-    column = column_of(packed, entity)
-    if column == 0:
-        column = n_columns(packed)
-        for place in (0, 1 + entity):
-            packed[packed.shape[0] - 1, 0, place], packed[packed.shape[0] - 1, 1, place] = column >> 15, column & 0x7FFF
+    """The entity's own column; where it has none yet the next free one, saying what the one says that it shared, or that one if nobody else is left
+    there: so there are never more columns than entities."""
+    number = _number(packed, 1 + entity)
+    column = number >> 1
+    if number == 0:
+        column = _next_column(packed)
+    elif number & _SHARED:
+        n_sharing = 0
+        for other in range(packed.shape[2] - 1):
+            n_sharing += _number(packed, 1 + other) == number
+        if n_sharing > 1:
+            column = _next_column(packed)
+            for feature in range(packed.shape[0] - 1):
+                packed[feature, 0, column], packed[feature, 1, column] = packed[feature, 0, number >> 1], packed[feature, 1, number >> 1]
+    _put_number(packed, 1 + entity, 2 * column)
     return column
+
+
+@scalar
+def _next_column(packed):
+    column = n_columns(packed)
+    _put_number(packed, 0, column)
+    return column
+
+
+@scalar
+def _put_number(packed, place, number):
+    packed[packed.shape[0] - 1, 0, place], packed[packed.shape[0] - 1, 1, place] = number >> 15, number & 0x7FFF
 
 
 @scalar
@@ -111,7 +189,8 @@ def _number(packed, place):
 @scalar
 def belief(prior, sums, feature, entity):
     """Mean and variance of one coefficient."""
-    precision, shift = sums[entity, feature, 0] / SCALE, sums[entity, feature, 1] / SCALE
+    unit = prior[UNIT, entity]
+    precision, shift = sums[entity, feature, 0] * unit, sums[entity, feature, 1] * unit
     if feature == 0:
         precision += prior[BIAS_PRECISION, entity]
         shift += prior[BIAS_SHIFT, entity]

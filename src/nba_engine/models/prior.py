@@ -26,8 +26,9 @@ class Prior:
 
 
 def prior_table(paths: Index, n_entities: int, prior: Prior) -> posterior.Prior:
-    """float64[5, n_entities]; an entity that no path names gets the precision 1 of a place that is not used."""
-    table = np.ones((5, n_entities))
+    """float64[6, n_entities]; an entity that no path names gets the precision 1 of a place that is not used."""
+    table = np.ones((6, n_entities))
+    table[posterior.UNIT] = 1.0 / posterior.SCALE
     table[posterior.BIAS_SHIFT] = 0.0
     for path in paths:
         levels = np.nonzero(path >= 0)[0]

@@ -20,13 +20,12 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from nba_engine.models import inheriting, posterior
+from nba_engine.models import filtering, inheriting, posterior
 from nba_engine.models.contract import Floats, Index, Offsets, Receipt, State, entities_of
+from nba_engine.models.half_life import ALWAYS, HalfLife, loaded, scaled
 from nba_engine.models.prior import Prior, prior_table
 from nba_engine.numerics.kernel import kernel, scalar
-from nba_engine.numerics.normal import cdf_and_pdf, normal_cdf, normal_pdf
-
-_RECEIPT_MAX = 2**31 - 1
+from nba_engine.numerics.normal import cdf_and_pdf
 
 
 class Probit:
@@ -37,18 +36,21 @@ class Probit:
     n_features : of the encoder; feature 0 is the bias
     paths : int32[n_candidates, 5], the entity per level, -1 none
     n_entities : at least one more than the largest in `paths`; the surplus keeps beliefs of entities that have left
+    half_life : None where nothing is forgotten
     """
 
     axes: ClassVar[Mapping[str, tuple[str, ...]]] = {
-        "sums": ("entity", "feature", ""), "entities": ("",), "given": ("listed", "feature"), "narrowed": ("listed", ""), "version": ("",)}
+        "sums": ("entity", "feature", ""), "entities": ("",), "given": ("listed", "feature"), "narrowed": ("listed", ""), "clock": ("",),
+        "version": ("",)}
 
-    def __init__(self, n_features: int, paths: Index, n_entities: int, prior: Prior = Prior()) -> None:
-        self.version, self.expected = 0, 0.5
+    def __init__(self, n_features: int, paths: Index, n_entities: int, prior: Prior = Prior(), half_life: HalfLife | None = None) -> None:
+        self.version, self.expected, self._half_life = 0, 0.5, half_life
         self._paths = np.ascontiguousarray(paths, dtype=np.int32)
         self._entities = [entities_of(path) for path in self._paths]
         self._first_prior = prior_table(self._paths, n_entities, prior)
         self._prior = self._first_prior.copy()
         self._given: dict[int, npt.NDArray[np.float32]] = {}
+        self._tree: inheriting.Tree | None = None
         self._sums = np.zeros((n_entities, n_features, 2), dtype=np.int64)
         self._packed = posterior.scoring_copy(n_features, n_entities)
         self._is_behind = True
@@ -76,12 +78,14 @@ class Probit:
         if not np.array_equal(self._first_prior, before._first_prior) or self._sums.shape != before._sums.shape:
             return False
         self._sums, self._packed, self.version = before._sums, before._packed, before.version
-        self._prior, self._given, self._is_behind = before._prior, before._given, before._is_behind
+        self._prior, self._given, self._half_life = before._prior, before._given, before._half_life
+        self._is_behind = before._is_behind or not np.array_equal(self._paths, before._paths)  # families may be others now
         return True
 
     def frozen(self) -> Probit:
         """A model that scores as this one does now, whatever is learned meanwhile; it cannot learn."""
-        self._catch_up()
+        if self._is_behind:
+            self._catch_up()
         found = copy(self)
         found._packed, found._prior = self._packed.copy(), self._prior.copy()
         return found
@@ -90,78 +94,126 @@ class Probit:
         """The root of the sum of the coefficients' variances: it covers where the narrower one of `score` does not (docs/maths/probit.md)."""
         active, entities = index[:n_active], self._entities[candidate][:, None]
         prior = np.where(active == 0, self._prior[posterior.BIAS_PRECISION, entities], self._prior[posterior.PRECISION, entities])
-        return float(np.sqrt((value[:n_active] ** 2 / (prior + self._sums[entities, active, 0] / posterior.SCALE)).sum()))
+        return float(np.sqrt((value[:n_active] ** 2 / (prior + self._sums[entities, active, 0] * self._unit)).sum()))
 
-    def inherit(self) -> None:
-        """Let every entity that no outcome has taught start from what its siblings have learned, with a prior of its own: models/inheriting.py."""
-        found = self._siblings().inheritances()
-        for entity, start in found.items():
-            self._narrow(entity, 1.0 / start.bias_variance, 1.0 / start.variance)
+    def inherit(self, stock: int | None = 0) -> None:
+        """Let entities that no outcome has taught start from what their siblings have learned, with a prior of their own: models/inheriting.py."""
+        for heirs, start in self._siblings().inheritances(stock):
             given = (start.mean / start.variance).astype(np.float32)
             given[0] = start.mean[0] / start.bias_variance
-            self._given[entity] = given
-            self._sums[entity, :, 1] = np.rint(given * np.float64(posterior.SCALE)).astype(np.int64)
-        if found:
-            self._is_behind = True
+            self._narrow(heirs, 1.0 / start.bias_variance, 1.0 / start.variance)
+            self._given.update(dict.fromkeys(heirs.tolist(), given))
+            self._sums[heirs, :, 1] = self._in_sums(given)
+            if not self._is_behind:
+                posterior.refresh_alike(self._prior, self._sums, heirs, self._packed)
             self.version += 1
 
     def _siblings(self) -> inheriting.Siblings:
-        return inheriting.Siblings(self._paths, self._sums, self._given, self._first_prior[posterior.VARIANCE])
+        if self._tree is None:
+            self._tree = inheriting.Tree(self._paths, self._first_prior[posterior.VARIANCE])
+        return inheriting.Siblings(self._tree, self._sums, self._given, self._first_prior[posterior.VARIANCE], self._unit)
 
-    def _narrow(self, entity: int, bias_precision: float, precision: float) -> None:
-        """Give an entity a prior of its own; its means stand in the sums."""
-        rows = [posterior.BIAS_PRECISION, posterior.PRECISION, posterior.BIAS_VARIANCE, posterior.VARIANCE]
-        self._prior[rows, entity] = bias_precision, precision, 1.0 / bias_precision, 1.0 / precision
+    def _in_sums(self, given: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
+        """What an entity has inherited, as it stands in its sums: it does not age, so it grows there as they are read as less."""
+        return np.rint(given / np.float64(self._unit)).astype(np.int64)
 
-    def update(self, index: Index, value: Floats, n_active: int, candidate: int, reward: float) -> Receipt:
+    @property
+    def _unit(self) -> float:
+        return 1.0 / posterior.SCALE if self._half_life is None else self._half_life.unit / posterior.SCALE
+
+    def advance(self, at_us: int) -> None:
+        """Let time pass: once in a sixteenth of the half-life all is read as of then, O(features * entities)."""
+        before = self._unit
+        factor = None if self._half_life is None else self._half_life.advance(at_us)
+        if factor is not None:
+            self._age(before, factor)
+
+    def _age(self, before: float, factor: float) -> None:
+        """Multiply what was learned, which was read in units of `before`; the scoring copy follows when it is read next."""
+        if (before, factor) != (self._unit, 1.0):
+            for entity, given in self._given.items():
+                self._sums[entity, :, 1] -= np.rint(given / before).astype(np.int64)
+            if factor != 1.0:
+                self._sums[:] = scaled(self._sums, factor)
+            for entity, given in self._given.items():
+                self._sums[entity, :, 1] += self._in_sums(given)
+        self._prior[posterior.UNIT] = self._unit
+        self._is_behind = True
+
+    def _narrow(self, entities: int | Index, bias_precision: float, precision: float) -> None:
+        """Give entities a prior of their own; their means stand in the sums."""
+        own = {posterior.BIAS_PRECISION: bias_precision, posterior.PRECISION: precision, posterior.BIAS_VARIANCE: 1.0 / bias_precision,
+               posterior.VARIANCE: 1.0 / precision}
+        for row, number in own.items():
+            self._prior[row, entities] = number
+
+    def update(self, index: Index, value: Floats, n_active: int, candidate: int, reward: float, at_us: int = 0) -> Receipt:
         """Learn one presented candidate's reward in [0, 1]."""
         if not 0.0 <= reward <= 1.0:
             raise ValueError(f"the reward is {reward}; the model needs one between 0 and 1")
+        stamp = ALWAYS
+        if self._half_life is not None:
+            self.advance(at_us)
+            stamp = self._half_life.stamp(at_us)
         entities = self._entities[candidate]
         deltas = np.empty((2, n_active, entities.size), dtype=np.int32)
         active = index[:n_active].copy()
-        beliefs, expected = np.empty((2, n_active, entities.size)), np.empty(1)
-        _fill_update(active, value, entities, self._prior, float(reward), self._sums, self._packed, beliefs, deltas, expected)
-        self.expected = expected.item()
+        work = np.empty((4, entities.size, n_active))
+        self.expected = filtering._fill_update(active, value, entities, self._prior, float(reward), float(stamp[0]), self._sums, self._packed, work,
+                                               deltas)
         self.version += 1
-        return Receipt(active, entities, deltas)
+        return Receipt(active, entities, deltas, 0, *stamp)
 
     def update_rows(self, index: Index, value: Floats, n_active: Offsets, candidates: Index, rewards: Floats,
-                    expected_out: Floats | None = None) -> None:
+                    expected_out: Floats | None = None, at_us: Offsets | None = None) -> None:
         """Learn n outcomes one after the other; the scoring copy follows when it is read next, at O(features * entities)."""
-        n_levels = self._paths.shape[1]
-        expected = np.empty(len(candidates)) if expected_out is None else expected_out
-        _fill_updates(index, value, n_active, candidates, rewards, self._paths, self._prior, self._sums, np.empty(n_levels, np.int32),
-                      np.empty((2, index.shape[1], n_levels)), expected)
+        n, n_levels = len(candidates), self._paths.shape[1]
+        expected, scales = np.empty(n) if expected_out is None else expected_out, np.full(n, posterior.SCALE)
+        entities, work = np.empty(n_levels, np.int32), np.empty((4, n_levels, index.shape[1]))
+        times = np.zeros(n, np.int64) if at_us is None else at_us
+        for part in self._half_life.runs(times) if self._half_life is not None else (slice(n),):
+            if self._half_life is not None:
+                self.advance(int(times[part.start]))
+                scales[part] = [self._half_life.stamp(t)[0] for t in times[part].tolist()]
+            filtering._fill_updates(index[part], value[part], n_active[part], candidates[part], rewards[part], scales[part], self._paths,
+                                    self._prior, self._sums, entities, work, expected[part])
         self._is_behind = True
-        self.version += len(candidates)
+        self.version += n
 
     def _catch_up(self) -> None:
         """Bring the scoring copy in step with what was learned by rows or inherited."""
         posterior.refresh(self._prior, self._sums, self._packed)
+        families: dict[int, list[int]] = {}
+        for entity, given in self._given.items():
+            if self._sums[entity, 0, 0] == 0:
+                families.setdefault(id(given), []).append(entity)
+        for heirs in families.values():
+            posterior.refresh_alike(self._prior, self._sums, np.array(heirs, np.int32), self._packed)
         self._is_behind = False
 
     def take_back(self, receipt: Receipt) -> None:
         """Subtract what `update` added."""
-        posterior.add(self._prior, receipt.index, receipt.entities, receipt.deltas, -1, self._sums, self._packed)
+        since = 1.0 if self._half_life is None else self._half_life.since(receipt.epoch)
+        deltas = receipt.deltas if since == 1.0 else np.rint(receipt.deltas * since).astype(np.int32)
+        posterior.add(self._prior, receipt.index, receipt.entities, deltas, -1, self._sums, self._packed)
         self.version += 1
 
     @property
     def nbytes(self) -> int:
-        """20 bytes per feature and entity, 4 more for an entity that has inherited, and 80 per entity."""
-        given = sum(row.nbytes for row in self._given.values())
+        """20 bytes per feature and entity, 4 more for what a family has inherited, and 80 per entity."""
+        given = sum({id(row): row.nbytes for row in self._given.values()}.values())
         return self._sums.nbytes + self._packed.nbytes + 2 * self._prior.nbytes + self._paths.nbytes + given
 
     def state(self) -> State:
         """`sums` int64[n_entities, n_features, 2] in units of 2**-24; of the n `entities` int32[n] that have inherited, `given` float32[n,
-        n_features], the part of precision * mean that is in the sums, and `narrowed` float64[n, 2], the precisions of bias and others; `version`.
-        Copies.
+        n_features], the part of precision * mean that is in the sums, and `narrowed` float64[n, 2], the precisions of bias and others; `version`,
+        and `clock` where it forgets. Copies.
         """
         heirs = sorted(self._given)
         given = np.array([self._given[entity] for entity in heirs], np.float32).reshape(-1, self._sums.shape[1])
         narrowed = self._prior[[posterior.BIAS_PRECISION, posterior.PRECISION]][:, heirs].T.copy()
         return {"sums": self._sums.copy(), "entities": np.array(heirs, np.int32), "given": given, "narrowed": narrowed,
-                "version": np.array([self.version], dtype=np.int64)}
+                "version": np.array([self.version], dtype=np.int64), **({} if self._half_life is None else {"clock": self._half_life.state()})}
 
     def load(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
         """Take over what `state` or `contract.carried` gave."""
@@ -169,11 +221,14 @@ class Probit:
             raise ValueError(f"beliefs of shape {state['sums'].shape} do not fit; {self._sums.shape} (entities, features, 2) is needed")
         self._sums[:] = state["sums"]
         self._prior[:] = self._first_prior
-        self._given = dict(zip(state["entities"].tolist(), state["given"].copy(), strict=True))
-        for entity, narrowed in zip(self._given, state["narrowed"].tolist(), strict=True):
-            self._narrow(entity, *narrowed)
+        alike: dict[bytes, npt.NDArray[np.float32]] = {}
+        self._given = {}
+        for entity, given, narrowed in zip(state["entities"].tolist(), state["given"], state["narrowed"], strict=True):
+            self._given[entity] = alike.setdefault(given.tobytes() + narrowed.tobytes(), given.copy())
+            self._narrow(entity, *narrowed.tolist())
         self.version = int(state["version"][0])
-        self._is_behind = True
+        factor = loaded(self._half_life, state.get("clock"))
+        self._age(self._unit * factor, factor)
 
 
 @kernel
@@ -220,14 +275,18 @@ def _fill_totals(index, value, n_active, packed, n_columns, totals):
 
 @kernel
 def _fill_propensity(value, n_active, packed, totals, prior, paths, candidates, below, mean_out, deviation_out):
-    """Add up each candidate's path. What lies above its last entity is shared by many and kept in `below` f64[2, n_entities]: mean, variance."""
+    """Add up each candidate's path. What lies above its last entity is shared by many and kept in `below` f64[2, n_entities]: mean, variance.
+
+    Siblings that no outcome has told apart yet are worked out once where they stand side by side.
+    """
     bias = value[0] * value[0]
     rest = 0.0
     for i in range(1, n_active):
         rest += value[i] * value[i]
     below[1, :] = -1.0
+    last, last_above, propensity, deviation = -1, -1, 0.5, 0.0
     for i in range(candidates.shape[0]):
-        mean, variance, entity = 0.0, 0.0, -1
+        mean, variance, entity, above = 0.0, 0.0, -1, -1
         for level in range(paths.shape[1]):
             following = paths[candidates[i], level]
             if following < 0:
@@ -236,10 +295,14 @@ def _fill_propensity(value, n_active, packed, totals, prior, paths, candidates, 
                 if below[1, entity] < 0.0:
                     below[0, entity], below[1, entity] = _down_to(entity, -1, mean, variance, bias, rest, packed, totals, prior)
                 mean, variance = below[0, entity], below[1, entity]
-            entity = following
-        if entity >= 0:
+            entity, above = following, entity
+        if entity < 0:
+            last, propensity, deviation = -1, 0.5, 0.0
+        elif last < 0 or above != last_above or not posterior.are_alike(prior, packed, entity, last):
             mean, variance = _down_to(entity, -1, mean, variance, bias, rest, packed, totals, prior)
-        mean_out[i], deviation_out[i] = _propensity(mean, variance)
+            propensity, deviation = _propensity(mean, variance)
+            last, last_above = entity, above
+        mean_out[i], deviation_out[i] = propensity, deviation
 
 
 @scalar
@@ -256,7 +319,7 @@ def _down_to(entity, more, mean, variance, bias, rest, packed, totals, prior):
         active += 1.0
     of_bias, of_others = bias * prior[posterior.BIAS_VARIANCE, entity], prior[posterior.VARIANCE, entity]
     diagonal = of_bias * (posterior.DEVIATION_UNIT * packed[0, 1, column]) ** 2 + of_others * share
-    return mean + own, _variance_below(variance, diagonal, of_bias + of_others * active, bias + active)
+    return mean + own, filtering._variance_below(variance, diagonal, of_bias + of_others * active, bias + active)
 
 
 @scalar
@@ -282,107 +345,3 @@ def _fill_propensity_with(features, value, n_active, offsets, packed, totals, pr
                 if entity >= 0:
                     mean, variance = _down_to(entity, features[i - offsets[r]], mean, variance, bias, rest, packed, totals[r], prior)
             mean_out[i] = _propensity(mean, variance)[0]
-
-
-@kernel
-def _fill_update(index, value, entities, prior, reward, sums, packed, beliefs, deltas, expected):
-    """The step of one outcome, and that step taken."""
-    _fill_receipt(index, value, entities, prior, sums, reward, beliefs, deltas, expected)
-    posterior._fill_sums(prior, index, entities, deltas, 1, sums, packed)
-
-
-@kernel
-def _fill_updates(index, value, n_active, candidates, rewards, paths, prior, sums, entities, beliefs, expected):
-    """Row after row the step of its outcome, taken at once: the arithmetic of `_fill_receipt`, to the bit."""
-    for r in range(candidates.shape[0]):
-        n_levels = 0
-        for level in range(paths.shape[1]):
-            if paths[candidates[r], level] >= 0:
-                entities[n_levels] = paths[candidates[r], level]
-                n_levels += 1
-        mean, variance = _fill_eta(index[r, : n_active[r]], value[r], entities[:n_levels], prior, sums, beliefs)
-        expected[r] = normal_cdf(mean / math.sqrt(1.0 + variance))
-        gradient, information = _step(mean, variance, rewards[r])
-        for i in range(n_active[r]):
-            x = value[r, i]
-            precision = x * x * information
-            for level in range(n_levels):
-                entity, feature = entities[level], index[r, i]
-                shift = precision * (beliefs[0, i, level] + beliefs[1, i, level] * x * gradient) + x * gradient
-                sums[entity, feature, 0] += np.int64(_fixed(precision))
-                sums[entity, feature, 1] += np.int64(_fixed(shift))
-
-
-@kernel
-def _fill_receipt(index, value, entities, prior, sums, reward, beliefs, deltas, expected):
-    """One outcome's step in natural parameters, in units of 2**-24: every active coefficient gets the information about eta.
-
-    `beliefs` f64[2, n_active, n_levels] takes mean and variance of each coefficient, which are read once; `expected` f64[1] the propensity.
-    """
-    mean, variance = _fill_eta(index, value, entities, prior, sums, beliefs)
-    expected[0] = normal_cdf(mean / math.sqrt(1.0 + variance))
-    gradient, information = _step(mean, variance, reward)
-    for i in range(index.shape[0]):
-        x = value[i]
-        precision = x * x * information
-        for level in range(entities.shape[0]):
-            deltas[0, i, level] = _fixed(precision)
-            deltas[1, i, level] = _fixed(precision * (beliefs[0, i, level] + beliefs[1, i, level] * x * gradient) + x * gradient)
-
-
-@scalar
-def _step(mean, variance, reward):
-    """(gradient, information) of one outcome's log evidence about eta, whose belief is N(mean, variance)."""
-    spread = math.sqrt(1.0 + variance)
-    t = mean / spread
-    up, down = _slope(t), _slope(-t)
-    gradient = (reward * up - (1.0 - reward) * down) / spread
-    curvature = (reward * up * (up + t) + (1.0 - reward) * down * (down - t)) / (1.0 + variance)
-    return gradient, curvature / (1.0 - curvature * variance)
-
-
-@kernel
-def _fill_eta(index, value, entities, prior, sums, beliefs):
-    """Mean and variance of one candidate's linear predictor, and of every coefficient in it."""
-    length = 0.0
-    for i in range(index.shape[0]):
-        length += value[i] * value[i]
-        for level in range(entities.shape[0]):
-            beliefs[0, i, level], beliefs[1, i, level] = posterior.belief(prior, sums, index[i], entities[level])
-    bias = value[0] * value[0]
-    mean, variance = 0.0, 0.0
-    for level in range(entities.shape[0]):
-        diagonal = 0.0
-        for i in range(index.shape[0]):
-            mean += value[i] * beliefs[0, i, level]
-            diagonal += value[i] * value[i] * beliefs[1, i, level]
-        entity = entities[level]
-        at_prior = bias * prior[posterior.BIAS_VARIANCE, entity] + (length - bias) * prior[posterior.VARIANCE, entity]
-        variance = _variance_below(variance, diagonal, at_prior, length)
-    return mean, variance
-
-
-@scalar
-def _variance_below(above, diagonal, at_prior, length):
-    """Variance of eta down to an entity: what is above plus the entity's own prior, narrowed by what it has learned about eta.
-
-    `at_prior` and `diagonal` are the sums of its variances at the prior and now, `length` that of the squared values. See docs/maths/probit.md.
-    """
-    whole = above + at_prior
-    # whole / (1 + whole * information), information = length * (at_prior - diagonal) / (at_prior * diagonal), with one division
-    product = at_prior * diagonal
-    return whole * product / (product + whole * length * max(at_prior - diagonal, 0.0))
-
-
-@scalar
-def _slope(t):
-    """v(t) = phi(t) / Phi(t), the derivative of log Phi; its asymptote where Phi runs out of digits."""
-    if t < -30.0:
-        return -t - 1.0 / t
-    return normal_pdf(t) / normal_cdf(t)
-
-
-@scalar
-def _fixed(number):
-    """`number` in units of 2**-24, to the nearest, held within int32 (+/- 128)."""
-    return np.int32(min(max(np.rint(number * posterior.SCALE), -_RECEIPT_MAX), _RECEIPT_MAX))

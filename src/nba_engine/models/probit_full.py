@@ -15,8 +15,8 @@ import numpy as np
 from scipy.special import ndtr, ndtri
 
 from nba_engine.models.contract import Floats
+from nba_engine.models.filtering import _step
 from nba_engine.models.gaussian import FullGaussian
-from nba_engine.models.probit import _step
 
 LEAST = 1e-12
 """What a propensity is at least away from 0 and 1, and a deviation from 0."""

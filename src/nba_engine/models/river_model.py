@@ -28,7 +28,8 @@ import numpy as np
 import numpy.typing as npt
 
 from nba_engine.models import rates, river_state
-from nba_engine.models.contract import Floats, Index, Offsets, Receipt, State, entities_of
+from nba_engine.models.contract import OUTCOME, Floats, Index, Offsets, Receipt, State, entities_of
+from nba_engine.models.half_life import Stamp
 from nba_engine.models.one_by_one import OneByOne
 
 TRIAL = 50.0
@@ -233,7 +234,7 @@ class River(OneByOne):
         found._counts, found._said, found._learners = self._counts.copy(), self._said.copy(), deepcopy(self._learners)
         return found
 
-    def _learned(self, index: Index, value: Floats, n_active: int, candidate: int, reward: float) -> Receipt:
+    def _learned(self, index: Index, value: Floats, n_active: int, candidate: int, reward: float, stamp: Stamp) -> Receipt:
         """The receipt names the outcome by a checksum; its reward, and the bin of what was said."""
         counted, entities = rates.in_fixed_point(reward), self._path_entities[candidate]
         features = self._features(index, value, n_active)
@@ -248,9 +249,9 @@ class River(OneByOne):
         deltas[1, 1] = counted
         return Receipt(np.zeros(2, np.int32), entities, deltas)
 
-    def _add(self, receipt: Receipt, sign: int) -> None:
+    def _add(self, receipt: Receipt, sign: int, since: float) -> None:
         entities = receipt.entities
-        rates.add(self._counts, entities, int(receipt.deltas[1, 1, -1]), sign)
+        rates.add(self._counts, entities, sign * OUTCOME, sign * int(receipt.deltas[1, 1, -1]))
         self._said[entities[-1], receipt.deltas[1, 0, -1]] += sign
         if sign < 0 and self._key(entities) in self._learners:
             self._learners[self._key(entities)].forget(int(receipt.deltas[0, 0, -1]))

@@ -86,39 +86,48 @@ class Several:
         found._parts = tuple(replace(part, model=part.model.frozen()) for part in self._parts)
         return found
 
-    def update(self, index: Index, value: Floats, n_active: int, candidate: int, reward: float) -> Receipt:
-        """The candidate's own model learns; the receipt names entities as all models number them."""
+    def update(self, index: Index, value: Floats, n_active: int, candidate: int, reward: float, at_us: int = 0) -> Receipt:
+        """The candidate's own model learns; the receipt names entities as all models number them. Time passes for every model."""
+        self.advance(at_us)
         part = self._parts[self._part_of[candidate]]
-        receipt = part.model.update(index, value, n_active, int(self._own[candidate]), reward)
+        receipt = part.model.update(index, value, n_active, int(self._own[candidate]), reward, at_us)
         self.expected = part.model.expected
-        return Receipt(receipt.index, part.entities[receipt.entities], receipt.deltas, part.name)
+        return receipt.with_names(receipt.index, part.entities[receipt.entities], receipt.deltas, part.name)
+
+    def advance(self, at_us: int) -> None:
+        """For every model."""
+        for part in self._parts:
+            part.model.advance(at_us)
 
     def update_rows(self, index: Index, value: Floats, n_active: Offsets, candidates: Index, rewards: Floats,
-                    expected_out: Floats | None = None) -> None:
-        """Each model learns its own rows, in their order."""
+                    expected_out: Floats | None = None, at_us: Offsets | None = None) -> None:
+        """Each model learns its own rows, in their order, which is that of time: else a model that has no row for a while reads as of later."""
         part_of = self._part_of[candidates]
         for k, part in enumerate(self._parts):
             mine = np.flatnonzero(part_of == k)
             expected = np.empty(len(mine))
-            part.model.update_rows(index[mine], value[mine], n_active[mine], self._own[candidates[mine]], rewards[mine], expected)
+            part.model.update_rows(index[mine], value[mine], n_active[mine], self._own[candidates[mine]], rewards[mine], expected,
+                                   None if at_us is None else at_us[mine])
             if expected_out is not None:
                 expected_out[mine] = expected
+        if at_us is not None and len(at_us):
+            self.advance(int(at_us.max()))
 
     def take_back(self, receipt: Receipt) -> None:
         """The model that gave the receipt takes it back; nothing where that model, or its beliefs about this candidate, have left."""
         for k, part in enumerate(self._parts):
             own = self._own_entity[k, receipt.entities]
             if part.name == receipt.model and np.all(own >= 0):
-                part.model.take_back(Receipt(receipt.index, own, receipt.deltas))
+                part.model.take_back(receipt.with_names(receipt.index, own, receipt.deltas, 0))
 
     def spread(self, index: Index, value: Floats, n_active: int, candidate: int) -> float | None:
         """As the candidate's own model says."""
         return self._parts[self._part_of[candidate]].model.spread(index, value, n_active, int(self._own[candidate]))
 
-    def inherit(self) -> None:
+    def inherit(self, stock: int | None = 0) -> None:
         """Each model by itself."""
         for part in self._parts:
-            part.model.inherit()
+            part.model.inherit(stock)
 
     @property
     def nbytes(self) -> int:

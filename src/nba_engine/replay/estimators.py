@@ -120,14 +120,14 @@ def finish(sums: Sums, thresholds: Thresholds | None = None) -> Estimate:
 def finish_in_time(blocks: Blocks, atoms: Atoms | None, thresholds: Thresholds | None = None) -> Estimate:
     """Blocks of a log whose writer learned, to an estimate: value and standard error with rows evened out (adaptive.py).
 
-    The interval is Student's where the verdict is ok, and by betting (betting.py; stretched to hold the value) where it is not, for then no limit
-    can be trusted. `atoms` are those of the whole log; None where rewards leave [0, 1].
+    The interval is Student's, but by betting (betting.py; stretched to hold the value) where the verdict is refused, for there no limit can be
+    trusted (docs/decisions/0018-adaptive-intervals.md). `atoms` are those of the whole log; None where rewards leave [0, 1].
     """
     from scipy.special import stdtrit
 
     whole, evened, freedom = stabilised(blocks)
     found = _concluded(whole, evened.estimator.combine(evened), float(stdtrit(freedom, 0.975)), thresholds)
-    if found.verdict == "ok" or math.isnan(found.value):
+    if found.verdict != "refused" or math.isnan(found.value):
         return replace(found, warnings=(*found.warnings, EVENED_OUT))
     if atoms is None:
         return replace(found, warnings=(*found.warnings, EVENED_OUT, LIMIT_TRUSTED))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +15,19 @@ Float = npt.NDArray[np.float64]
 
 TOLERANCE = 1e-9
 """By how much a probability may exceed 1, or a row of them differ from 1, for rounding's sake."""
+
+P_LOG_MIN = 1e-30
+"""Less no generator draws, and the fourth power of its importance weight would soon be no number any more."""
+CHANCE_NEEDED = f"(0, 1]: what was chosen had a chance (under {P_LOG_MIN:g} is none)"
+
+NUMBER_MAX = 1e90
+"""The largest reward, or word of a model on one: the square of what it earns by the largest importance weight is still a number."""
+_FINITE = (-NUMBER_MAX, NUMBER_MAX)
+LIMITS: Mapping[str, tuple[float, float]] = {
+    "reward": _FINITE, "p_log": (P_LOG_MIN, 1 + TOLERANCE), "p_target": (0.0, 1 + TOLERANCE), "q_logged": _FINITE, "q_target": _FINITE,
+    "unsupported": (0.0, 1 + TOLERANCE),
+}  # fmt: skip
+"""The least and the largest that a number of a row can be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +70,19 @@ def check_rows(*, reward: Any, p_log: Any, p_target: Any, q_logged: Any = None, 
     for name, values in columns.items():
         if len(values) != n:
             raise ReplayError(f"{name} has {len(values)} rows, reward has {n}; give one number per logged decision")
-    _require("p_log", columns["p_log"], columns["p_log"] > 0, "a logged probability lies in (0, 1]: what was chosen had a chance")
-    for name in ("p_log", "p_target", "unsupported"):
-        if name in columns:
-            _require(name, columns[name], (columns[name] >= 0) & (columns[name] <= 1 + TOLERANCE), "a probability lies in [0, 1]")
+        if not within(name, values):
+            low, high = LIMITS[name]
+            need = CHANCE_NEEDED if name == "p_log" else "[0, 1]"
+            finite = f"every number must be finite, and at most {NUMBER_MAX:g}; leave out rows whose value is not known"
+            _require(name, values, abs(values) <= NUMBER_MAX, finite)
+            _require(name, values, (values >= low) & (values <= high), f"a probability lies in {need}")
     return Rows(**columns)
+
+
+def within(name: str, values: Float) -> bool:
+    """Whether all values of a column can be: two looks at it, and no more where nothing is odd."""
+    low, high = LIMITS[name]
+    return bool(values.min(initial=high) >= low and values.max(initial=low) <= high)  # NaN is neither
 
 
 def unsupported_mass(pmf_log: npt.ArrayLike, pmf_target: npt.ArrayLike) -> Float:
@@ -102,7 +124,6 @@ def _column(name: str, values: Any) -> Float:
         raise ReplayError(f"{name} cannot be read as numbers ({error}); give one number per logged decision") from error
     if column.ndim != 1:
         raise ReplayError(f"{name} has {column.ndim} dimensions; give one number per logged decision")
-    _require(name, column, np.isfinite(column), "every number must be finite; leave out rows whose value is not known")
     return column
 
 

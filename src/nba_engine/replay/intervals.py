@@ -7,12 +7,19 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from nba_engine.errors import ReplayError
 from nba_engine.replay.betting import above
 from nba_engine.replay.estimators import ESTIMATORS, choose_estimator
-from nba_engine.replay.importance import Float, check_rows
-from nba_engine.replay.sums import BASE, IMPORTANCE_WEIGHT, PART, Estimator, Sums, columns_of
+from nba_engine.replay.importance import Float, Rows, check_rows
+from nba_engine.replay.sums import BASE, IMPORTANCE_WEIGHT, PART, Estimator, Sums, columns_of, joint
+
+Ints = npt.NDArray[np.int64]
+
+N_DRAWS = 1_000
+"""Draws of a bootstrap: its 2.5 % points are then known to a tenth of a standard error."""
+
 
 def bootstrap_interval(
     name: str,
@@ -25,7 +32,7 @@ def bootstrap_interval(
     q_target: Any = None,
     parameter: float | None = None,
     level: float = 0.95,
-    n_draws: int = 1000,
+    n_draws: int = N_DRAWS,
     seed: int = 0,
 ) -> tuple[float, float]:
     """The percentile interval over draws of whole subjects, whose rows may resemble each other.
@@ -42,24 +49,36 @@ def bootstrap_interval(
     **Source** Efron 1979; by clusters, Field and Welsh 2007. **Cost** O(n log n) once, then O(n_subjects) per draw.
     """
     estimator, checked = _checked_estimator(name, parameter)
-    if estimator.atoms:
-        raise ReplayError(f"{name} keeps no sums of fixed size to draw subjects from; take cressie_read, its near equal")
     _check_level(level)
     rows = check_rows(reward=reward, p_log=p_log, p_target=p_target, q_logged=q_logged, q_target=q_target)
     distinct, place = np.unique(np.asarray(subject), return_inverse=True)
-    if len(place) != len(rows.reward) or len(distinct) < 2:
-        raise ReplayError(f"subject names {len(distinct)} subjects in {len(place)} rows of {len(rows.reward)}; give one per row, two at least")
-    columns = columns_of(estimator, rows, checked)
-    by_subject = np.stack([np.bincount(place, column) for column in (*columns, np.ones(len(place)))])
-    random = np.random.default_rng(seed)
-    values = np.empty(n_draws)
-    for draw in range(n_draws):
-        drawn = np.bincount(random.integers(0, len(distinct), len(distinct)), minlength=len(distinct))
-        totals = np.einsum("ks,s->k", by_subject, drawn)
-        values[draw] = _value(estimator, checked, totals[:-1] / totals[-1], int(totals[-1]))
-    tail = (1 - level) / 2
-    low, high = np.nanquantile(values, [tail, 1 - tail])
+    if len(place) != len(rows.reward):
+        raise ReplayError(f"subject names {len(distinct)} subjects in {len(place)} rows of {len(rows.reward)}; give one per row")
+    values = draw_subjects([(estimator, checked)], rows, place, n_draws, seed)[0]
+    low, high = np.nanquantile(values, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
+
+
+def draw_subjects(estimators: Sequence[tuple[Estimator, float]], rows: Rows, subject: Ints, n_draws: int = N_DRAWS, seed: int = 0) -> Float:
+    """What each estimator says of each draw of whole subjects, float64[n_estimators, n_draws]; `subject` int64[n] numbers them from 0.
+
+    **Cost** O(n + n_draws x n_subjects), memory for each subject's sums.
+    """
+    for estimator, _ in estimators:
+        if estimator.atoms:
+            raise ReplayError(f"{estimator.name} keeps no sums of fixed size to draw subjects from; take cressie_read, its near equal")
+    wanted = joint(estimators)
+    columns, n_subjects = columns_of(wanted, rows), 1 + int(subject.max())
+    if n_subjects < 2:
+        raise ReplayError("all rows are of one subject; drawing whole subjects needs two at least")
+    by_subject = np.stack([np.bincount(subject, column, n_subjects) for column in (*columns, np.ones(len(subject)))])
+    random, values = np.random.default_rng(seed), np.empty((len(wanted.places), n_draws))
+    for draw in range(n_draws):
+        drawn = np.bincount(random.integers(0, n_subjects, n_subjects), minlength=n_subjects)
+        totals = np.einsum("ks,s->k", by_subject, drawn)
+        mean, n = totals[:-1] / totals[-1], int(totals[-1])
+        values[:, draw] = [_value(*one, mean[list(places)], n) for one, places in zip(estimators, wanted.places, strict=True)]
+    return values
 
 
 def bernstein_interval(
@@ -98,7 +117,7 @@ def bernstein_interval(
         raise ReplayError(f"{name} is no plain mean over rows; take ips, dr or one of their clipped forms")
     _check_level(level)
     rows = check_rows(reward=reward, p_log=p_log, p_target=p_target, q_logged=q_logged, q_target=q_target)
-    columns = columns_of(estimator, rows, checked)
+    columns = columns_of(joint([(estimator, checked)]), rows)
     terms, (low, high) = columns[BASE] + columns[PART], bounds
     if not low <= terms.min() <= terms.max() <= high:
         raise ReplayError(f"rows' terms reach from {terms.min():g} to {terms.max():g}, outside bounds {low:g} to {high:g}; give what can be at all")
@@ -183,4 +202,4 @@ def _check_level(level: float) -> None:
 
 def _value(estimator: Estimator, parameter: float, mean: Float, n: int) -> float:
     size = len(mean)
-    return estimator.combine(Sums(estimator, parameter, n, mean, np.zeros((size, size)), 0.0, float(mean[IMPORTANCE_WEIGHT]), None))[0]
+    return estimator.combine(Sums(n, mean, np.zeros((size, size)), 0.0, float(mean[IMPORTANCE_WEIGHT]), None, estimator, parameter))[0]

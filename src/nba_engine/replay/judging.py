@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nba_engine.errors import ReplayError, RequestError
-from nba_engine.replay.importance import TOLERANCE, Float
+from nba_engine.replay.importance import CHANCE_NEEDED, LIMITS, NUMBER_MAX, Float, within
 from nba_engine.replay.naming import COLUMNS, NUMBERS
 from nba_engine.replay.pmfs import Numbering
 
@@ -22,6 +22,7 @@ JUDGED = (*NUMBERS, "at", "outcome_at", "pmf_log", "pmf_target")
 """Columns that are looked at, where a log has them; `action` too where there are distributions."""
 
 _PMF_TOLERANCE = 1e-3
+_NO_ROWS = np.zeros(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ class Judge:
     def findings(self) -> tuple[Finding, ...]:
         return tuple(self._found[key] for key in sorted(self._found))
 
-    def judged(self, table: pa.Table, repeated: Mask) -> pa.Table:
+    def judged(self, table: pa.Table, repeated: Mask | None) -> pa.Table:
         """The rows that can be judged, their numbers as float64; of them only the reward may be null. `repeated`: rows known to repeat a decision."""
         import pyarrow as pa
 
@@ -59,36 +60,37 @@ class Judge:
         numbers = {name: _numbers(table, name) for name in NUMBERS if name in table.column_names}
         numbers |= self._from_pmfs(table, numbers)
         self._look_at_numbers(table, numbers)
-        self._note(repeated, "the decision stands in an earlier row already", True)
+        if repeated is not None:
+            self._note(repeated, "the decision stands in an earlier row already", True)
         if "at" in table.column_names and "outcome_at" in table.column_names:
             self._note(_early(table), "the outcome came back before the decision was made; it cannot have earned this reward", False)
         self.n_read += table.num_rows
         for name, values in numbers.items():
-            column = pa.array(values, mask=table.column("reward").is_null().to_numpy()) if name == "reward" else pa.array(values)
-            place = table.column_names.index(name) if name in table.column_names else table.num_columns
-            table = table.set_column(place, name, column) if place < table.num_columns else table.append_column(name, column)
+            if name not in table.column_names:
+                table = table.append_column(name, pa.array(values))
+            elif table.schema.field(name).type != pa.float64():
+                column = pa.array(values, mask=table.column(name).is_null().to_numpy())
+                table = table.set_column(table.column_names.index(name), name, column)
         return table if self._usable.all() else table.filter(self._usable)
 
     def _look_at_numbers(self, table: pa.Table, numbers: dict[str, Float]) -> None:
+        odd = {name: values for name, values in numbers.items() if not within(name, values)}  # the others need no second look
         nothing = np.zeros(table.num_rows, np.bool_)
-        if "action" in table.column_names and "p_log" in numbers:
-            nothing = np.isnan(numbers["p_log"]) & table.column("action").is_null().to_numpy()
-            self._note(nothing, "nothing was offered: what is judged are the decisions that offered something", True)
-        for name, need in (("p_log", "(0, 1]: what was chosen had a chance"), ("p_target", "[0, 1]")):
-            if name in numbers:
-                p = numbers[name]
-                inside = (p >= 0 if name == "p_target" else p > 0) & (p <= 1 + TOLERANCE)
-                self._note(~inside & ~np.isnan(p), f"{name} lies outside {need}", True)
-                self._note(np.isnan(p) & ~nothing, f"{name} is missing", True)
-        silent = table.column("reward").is_null().to_numpy()
-        self._note(silent & self._usable, "no reward; it counts as 0, because what was recommended and not answered earned nothing", False)
-        self._note(~np.isfinite(numbers["reward"]) & ~silent, "the reward is no finite number", True)
+        if "action" in table.column_names and "p_log" in odd:
+            nothing = np.isnan(odd["p_log"]) & table.column("action").is_null().to_numpy()
+        self._note(nothing, "nothing was offered: what is judged are the decisions that offered something", True)
+        for name, need in (("p_log", CHANCE_NEEDED), ("p_target", "[0, 1]")):
+            p = odd.get(name, _NO_ROWS)
+            inside = (p >= LIMITS[name][0]) & (p <= LIMITS[name][1])
+            self._note(~inside & ~np.isnan(p), f"{name} lies outside {need}", True)
+            self._note(np.isnan(p) & ~nothing[: len(p)], f"{name} is missing", True)
+        silent = table.column("reward").is_null().to_numpy() if "reward" in odd else _NO_ROWS > 0
+        self._note(silent, "no reward; it counts as 0, because what was recommended and not answered earned nothing", False)
+        self._note(~(abs(odd.get("reward", _NO_ROWS)) <= NUMBER_MAX) & ~silent, "the reward is no finite number", True)
         for name in ("q_logged", "q_target"):
-            if name in numbers:
-                self._note(~np.isfinite(numbers[name]), f"{name} is no finite number", True)
-        if "unsupported" in numbers:
-            mass = numbers["unsupported"]
-            self._note(~((mass >= 0) & (mass <= 1 + TOLERANCE)), "unsupported lies outside [0, 1]", True)
+            self._note(~(abs(odd.get(name, _NO_ROWS)) <= NUMBER_MAX), f"{name} is no finite number", True)
+        mass = odd.get("unsupported", _NO_ROWS)
+        self._note(~((mass >= 0) & (mass <= LIMITS["unsupported"][1])), "unsupported lies outside [0, 1]", True)
 
     def _from_pmfs(self, table: pa.Table, numbers: dict[str, Float]) -> dict[str, Float]:
         """p_log, p_target and unsupported, as far as distributions give them and no column of their own does."""
@@ -120,6 +122,8 @@ class Judge:
     def _note(self, odd: Mask, text: str, set_aside: bool) -> None:
         """Rows that were set aside for another cause are not counted again."""
         self._n_looked_for += 1
+        if not odd.any():
+            return
         odd = odd & self._usable
         if odd.any():
             key, n, first_row = (self._n_looked_for, text), int(odd.sum()), self.n_read + int(np.argmax(odd))

@@ -19,7 +19,7 @@ from nba_engine.replay.sources import Source, open_source
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from nba_engine.replay.repeats import Ints, Keys
+    from nba_engine.replay.repeats import Repeats
 
 
 class Log:
@@ -61,7 +61,7 @@ class Log:
         --------
         >>> log = Log.read({"reward": [1, 0], "pscore": [0.5, 2.0]}, {"p_log": "pscore"})
         >>> print(log.n_read, *log.findings)
-        2 1 row (set aside; the first is row 1): p_log lies outside (0, 1]: what was chosen had a chance
+        2 1 row (set aside; the first is row 1): p_log lies outside (0, 1]: what was chosen had a chance (under 1e-30 is none)
         """
         source = open_source(path_or_table)
         return Log(source, Naming.of(columns, source.schema.names))
@@ -98,6 +98,13 @@ class Log:
 
         return pa.concat_tables(self.chunks()).combine_chunks()
 
+    def distinct(self, name: str) -> set[Any]:
+        """The values of one column, of all rows as they are."""
+        import pyarrow.compute as pc
+
+        theirs = self._naming.theirs[name]
+        return {value for table in self._source.read([theirs]) for value in pc.unique(table.column(theirs)).to_pylist()}
+
     def rows(self) -> Rows:
         """The rows that `estimate` judges: of slates only what was placed first, for what stands below was chosen given what stands above it."""
         return rows_of(self.table)
@@ -113,12 +120,12 @@ class Log:
         """
         looked_at = {*JUDGED, "rank"} | ({"action"} if {"pmf_log", "pmf_target"} & set(self.columns) or columns is None else set())
         ours = [name for name in self.columns if columns is None or name in columns or name in looked_at]
-        judge, repeated, n_kept = Judge(), self._repeated, 0
-        for batch in self._source.read([self._naming.theirs[name] for name in ours]):
-            mask = np.zeros(batch.num_rows, np.bool_)
-            start, stop = np.searchsorted(repeated, [judge.n_read, judge.n_read + batch.num_rows])
-            mask[repeated[start:stop] - judge.n_read] = True
-            judged = judge.judged(batch.rename_columns(ours), mask)
+        by = self._repeats_by()
+        repeats, judge, n_kept = self._repeats(by), Judge(), 0
+        for batch in self._source.read([self._naming.theirs[name] for name in dict.fromkeys([*ours, *by])]):
+            table = batch.rename_columns(list(dict.fromkeys([*ours, *by])))
+            repeated = None if repeats is None else repeats.among(table.select(by).columns)
+            judged = judge.judged(table.select(ours), repeated)
             n_kept += judged.num_rows
             if advance is not None:
                 advance(judge.n_read, self._source.n_rows)
@@ -133,21 +140,18 @@ class Log:
             deque(self.chunks(()), 0)
         return self._judged or Judge()
 
-    @cached_property
-    def _repeated(self) -> Ints:
-        """Rows that repeat the decision and rank (or action) of an earlier one, ascending."""
-        from nba_engine.replay.repeats import keys_of_rows, repeated_rows
+    def _repeats_by(self) -> list[str]:
+        """The columns in which rows that repeat a decision agree; none where the log names no decisions."""
+        names = ("decision_id", "rank" if "rank" in self.columns else "action") if "decision_id" in self.columns else ()
+        return [name for name in names if name in self.columns]
 
-        if "decision_id" not in self.columns:
-            return np.zeros(0, np.int64)
-        ours = [name for name in ("decision_id", "rank" if "rank" in self.columns else "action") if name in self.columns]
-        theirs = [self._naming.theirs[name] for name in ours]
+    def _repeats(self, by: Sequence[str]) -> Repeats | None:
+        if not by:
+            return None
+        from nba_engine.replay.repeats import Repeats
 
-        def keys() -> Iterator[Keys]:
-            for batch in self._source.read(theirs):
-                yield keys_of_rows(batch.column(name) for name in theirs)
-
-        return repeated_rows(keys, self._source.n_rows)
+        theirs = [self._naming.theirs[name] for name in by]
+        return Repeats(lambda: (batch.columns for batch in self._source.read(theirs)), self._source.n_rows)
 
 
 def first_offers(table: pa.Table) -> pa.Table:
@@ -167,7 +171,8 @@ def rows_of(table: pa.Table, **more: Any) -> Rows:
     for name in ("p_log", "p_target"):
         if name not in columns:
             raise _unknown(name, table.column_names)
-    columns["reward"] = np.where(np.isnan(columns["reward"]), 0.0, columns["reward"])
+    if table.column("reward").null_count:
+        columns["reward"] = np.nan_to_num(columns["reward"])
     return check_rows(**columns)
 
 

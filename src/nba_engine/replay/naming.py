@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,9 +88,14 @@ def missing(ours: str, known: Sequence[str]) -> ReplayError:
 
 
 def _near(ours: str, known: Sequence[str]) -> str | None:
-    free = [name for name in known if name not in COLUMNS or name in _OTHER_NAMES.get(ours, ())]
-    lowered = {name.lower(): name for name in free}
-    return next((lowered[other] for other in _OTHER_NAMES.get(ours, ()) if other in lowered), None) or nearest(ours, free)
+    free = {_plain(name): name for name in known if name not in COLUMNS or name in _OTHER_NAMES.get(ours, ())}
+    near = next((other for other in (ours, *_OTHER_NAMES.get(ours, ())) if other in free), None) or nearest(ours, list(free))
+    return None if near is None else free[near]
+
+
+def _plain(name: str) -> str:
+    """As we would write it: 'P-Log ' is p_log."""
+    return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
 
 
 def _given(columns: Mapping[str, Any] | str | Path | None) -> dict[str, Any]:

@@ -130,5 +130,7 @@ def one_array(column: Any) -> Any:
     """A column as one array, whatever its chunks."""
     import pyarrow as pa
 
+    if isinstance(column, pa.ChunkedArray) and column.num_chunks == 1:
+        return column.chunk(0)  # combining would copy it
     found = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     return pa.concat_arrays(found.chunks) if isinstance(found, pa.ChunkedArray) else found

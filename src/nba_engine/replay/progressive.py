@@ -57,7 +57,7 @@ def progressive(catalog: Catalog, offers: Iterable[LoggedOffer]) -> Float:
             raise ReplayError(f"row {len(p_target)}: action {offer.action!r} is not among the catalog's actions without treatments; declare it so")
         row = plan.encoder.encode(offer.facts, offer.at_us, None, None)
         judgement = decide(plan, beliefs.scorer, nobody, row, offer.at_us, -1, 0, 1, state.work)
-        p_target.append(float(judgement.slate.first_pmf[judgement.survivors == candidate].sum()))
+        p_target.append(float(judgement.first_pmf[judgement.survivors == candidate].sum()))
         plan.encoder.learn_texts(row)
         beliefs.update(row, 1, candidate, offer.reward)
     return np.array(p_target)

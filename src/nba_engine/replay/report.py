@@ -14,9 +14,11 @@ from nba_engine.errors import ReplayError, RequestError
 from nba_engine.replay.estimators import ESTIMATORS, Estimate
 from nba_engine.replay.folding import Folding, Tail
 from nba_engine.replay.importance import Rows
+from nba_engine.replay.intervals import N_DRAWS
 from nba_engine.replay.judging import Finding
 from nba_engine.replay.logs import Log, first_offers, rows_of
 from nba_engine.replay.naming import CHOSEN_BY, NUMBERS, missing
+from nba_engine.replay.pmfs import one_array
 from nba_engine.replay.verdict import Thresholds, Verdict
 
 if TYPE_CHECKING:
@@ -35,6 +37,7 @@ NO_PROBABILITIES = (
     f"the log does not say with what probability it chose. Give p_log; or {CHOSEN_BY}, the columns that its choice depended on and nothing else, "
     "so that it can be estimated; or choose at random for some share of the decisions from now on, and log that"
 )
+ROWS_FOR_INDEPENDENT = "the intervals take rows of one subject for independent of each other; where subjects come back, ask for them by subject"
 FIXED_FOR_ALL_WE_KNOW = (
     "the intervals take it for granted that the log's writer did not learn from the log's own rows; say adaptive where it did (an engine that learns)"
 )
@@ -84,12 +87,14 @@ class Report:
 
 
 class _Judged(NamedTuple):
-    """What is folded: chunks of rows, which estimators may judge them, what a reader must know, and whether the log's writer learned."""
+    """What is folded: chunks of rows, which estimators may judge them, what a reader must know, whether the log's writer learned, and where it is
+    asked for the number of each row's subject."""
 
     chunks: Iterable[Rows]
     estimators: tuple[str, ...]
     notes: tuple[str, ...] = ()
     adaptive: bool = False
+    subject: Ints | None = None
 
 
 class _Wanted(NamedTuple):
@@ -98,6 +103,7 @@ class _Wanted(NamedTuple):
     reward_model: Any
     facts: Sequence[str] | None
     adaptive: bool
+    by_subject: bool
     progress: Progress | None
 
 
@@ -109,6 +115,7 @@ def run(
     reward_model: Any = None,
     facts: Sequence[str] | None = None,
     adaptive: bool | None = None,
+    by_subject: bool = False,
     thresholds: Thresholds | None = None,
     progress: Progress | None = None,
 ) -> Report:
@@ -132,6 +139,8 @@ def run(
     adaptive
         Whether the log's writer learned meanwhile: rows are then taken in the order of `at`, where there is one, and the intervals are those of
         `estimate(adaptive=True)`. None: what the log says, whose column beliefs_version holds more than one version then, as logs of our own store.
+    by_subject
+        Intervals from 1,000 draws of whole subjects, whose rows resemble each other (`bootstrap_interval`); not of adaptive logs.
     progress
         Told how many rows of how many (None where not known) are done.
 
@@ -142,14 +151,17 @@ def run(
     Notes
     -----
     **Cost**: without a target one pass, memory for some 262,000 rows (benchmarks/replay_speed.py); with one, or without logged probabilities, the
-    log is held in memory, and each row is decided again.
+    log is held in memory, and each row is decided again. By subject too, and 1,000 times as long as there are subjects.
     """
     learned = _learned_meanwhile(log)
-    judged = _judged(log, target, _Wanted(reward_model, facts, bool(learned) if adaptive is None else adaptive, progress))
+    wanted = _Wanted(reward_model, facts, bool(learned) if adaptive is None else adaptive, by_subject, progress)
+    if by_subject and (wanted.adaptive or "subject" not in log.columns):
+        raise _not_by_subject(log)
+    judged = _judged(log, target, wanted)
     known = {name: None for name in judged.estimators if ESTIMATORS[name].parameter is None} if estimators is None else dict(estimators)
     folding = Folding(known, judged.adaptive)
     for rows in judged.chunks:
-        folding.add(rows)
+        folding.add(rows, judged.subject)
     if not folding.n:
         raise ReplayError("no row of the log stood first in its slate (rank 1); what stands below was chosen given what stood above")
     if not log.has_probabilities and log.chosen_by is None:
@@ -158,6 +170,10 @@ def run(
     notes = judged.notes
     if n_below:
         notes = (*notes, f"{n_below} rows stood below rank 1 of their slates and are not judged here; estimate_slates judges slates whole")
+    if by_subject:
+        notes = (*notes, f"intervals are those of {N_DRAWS:,} draws of {len(np.unique(judged.subject))} whole subjects")
+    elif "subject" in log.columns and not judged.adaptive:
+        notes = (*notes, ROWS_FOR_INDEPENDENT)
     if adaptive is None and learned is None:
         notes = (*notes, FIXED_FOR_ALL_WE_KNOW)
     return Report(folding.estimates(thresholds), folding.logged(), folding.tail(), log.n_read, log.findings, notes)
@@ -165,11 +181,14 @@ def run(
 
 def _learned_meanwhile(log: Log) -> bool | None:
     """Whether beliefs changed while the log was written; None where it does not say."""
-    import pyarrow.compute as pc
+    return len(log.distinct("beliefs_version")) > 1 if "beliefs_version" in log.columns else None
 
-    if "beliefs_version" not in log.columns:
-        return None
-    return len({version for table in log.chunks(["beliefs_version"]) for version in pc.unique(table.column("beliefs_version")).to_pylist()}) > 1
+
+def _not_by_subject(log: Log) -> ReplayError:
+    if "subject" not in log.columns:
+        return missing("subject", log.columns)
+    return ReplayError("intervals by subject were asked for a log whose writer learned: its rows cannot be drawn anew, because each depends on all "
+                       "before it; leave one of both out (adaptive=False, --fixed, where the law did not change)")
 
 
 def _judged(log: Log, target: Catalog | Engine | None, wanted: _Wanted) -> _Judged:
@@ -180,10 +199,13 @@ def _judged(log: Log, target: Catalog | Engine | None, wanted: _Wanted) -> _Judg
     if "p_target" not in log.columns and "pmf_target" not in log.columns and (log.has_probabilities or log.chosen_by is not None):
         raise missing("p_target", log.columns)
     if log.chosen_by is not None:
-        return _by_shares(log.first_offers(), log.chosen_by, None)
+        return _by_shares(log.first_offers(), log.chosen_by, None, wanted)
     if not log.has_probabilities:
-        return _Judged(_unweighted(log), ("dm",) if "q_target" in log.columns else ())
-    if wanted.reward_model is not None or wanted.adaptive:
+        names = ("dm",) if "q_target" in log.columns else ()
+        if not wanted.by_subject:
+            return _Judged(_unweighted(log.chunks(NUMBERS)), names)
+        return _Judged(_unweighted([log.first_offers()]), names, subject=_subject(log.first_offers()))
+    if wanted.reward_model is not None or wanted.adaptive or wanted.by_subject:
         return _in_memory(log, wanted)
     model = {"q_logged", "q_target"} <= set(log.columns)
     kept = (table for table in map(first_offers, log.chunks(NUMBERS, wanted.progress)) if table.num_rows)
@@ -199,14 +221,14 @@ def _in_memory(log: Log, wanted: _Wanted) -> _Judged:
         table = _in_time(table)
     if wanted.reward_model is None:
         model = {"q_logged", "q_target"} <= set(table.column_names)
-        return _Judged([rows_of(table)], _names(wanted.adaptive, model), (), wanted.adaptive)
+        return _of(wanted, table, [rows_of(table)], model)
     for name in ("pmf_target", "action"):
         if name not in table.column_names:
             raise missing(name, table.column_names)
     numbering = Numbering()
     pmf = numbering.pmf(table.column("pmf_target"), "pmf_target")
     model = _modelled(table, numbering.numbers(table.column("action")), pmf, wanted)
-    return _Judged([rows_of(table, q_logged=model.q_logged, q_target=model.q_target)], _names(wanted.adaptive, True), (model.note,), wanted.adaptive)
+    return _of(wanted, table, [rows_of(table, q_logged=model.q_logged, q_target=model.q_target)], True, (model.note,))
 
 
 def _in_time(table: pa.Table) -> pa.Table:
@@ -218,10 +240,20 @@ def _in_time(table: pa.Table) -> pa.Table:
         raise ReplayError(f"at must be a moment: {error}") from error
 
 
-def _names(adaptive: bool, model: bool) -> tuple[str, ...]:
-    """The estimators of a log that says with what probability it chose."""
-    plain = tuple(name for name in _WITHOUT_MODEL if not (adaptive and ESTIMATORS[name].atoms))
-    return plain + _WITH_MODEL * model
+def _of(wanted: _Wanted, table: pa.Table, rows: list[Rows], model: bool, notes: tuple[str, ...] = ()) -> _Judged:
+    """A table that says with what probability it chose, its rows to be judged by every estimator that can."""
+    plain = tuple(name for name in _WITHOUT_MODEL if not ((wanted.adaptive or wanted.by_subject) and ESTIMATORS[name].atoms))
+    return _Judged(rows, plain + _WITH_MODEL * model, notes, wanted.adaptive, _subject(table) if wanted.by_subject else None)
+
+
+def _subject(table: pa.Table) -> Ints:
+    """The number of each row's subject, from 0; rows that name none have one each."""
+    n = table.num_rows
+    if "subject" not in table.column_names:
+        return np.arange(n)
+    coded = one_array(table.column("subject").dictionary_encode()).indices
+    known = coded.is_valid().to_numpy(zero_copy_only=False)
+    return np.unique(np.where(known, coded.fill_null(0).to_numpy(), n + np.arange(n)), return_inverse=True)[1]
 
 
 def _modelled(table: pa.Table, action: Ints, pmf: Pmf, wanted: _Wanted) -> Expected:
@@ -230,12 +262,8 @@ def _modelled(table: pa.Table, action: Ints, pmf: Pmf, wanted: _Wanted) -> Expec
     if wanted.facts is None:
         raise ReplayError("a reward model was given and not what it may read: say facts=[...], columns that were known before the decision "
                           f"([] for none); the log has {', '.join(table.column_names)}")
-    n = table.num_rows
-    subject = np.arange(n)
-    if "subject" in table.column_names:
-        subject = np.unique(table.column("subject").to_numpy(zero_copy_only=False).astype(str), return_inverse=True)[1]
     reward = np.nan_to_num(table.column("reward").to_numpy())
-    given = Situations(facts_of(table, wanted.facts), action, reward, subject, pmf)
+    given = Situations(facts_of(table, wanted.facts), action, reward, _subject(table), pmf)
     return expected(wanted.reward_model, given, adaptive=wanted.adaptive, progress=wanted.progress)
 
 
@@ -245,7 +273,7 @@ def _asked(log: Log, target: Catalog | Engine, wanted: _Wanted) -> _Judged:
     asked = ask(log.table, target, wanted.progress, keep_pmf=wanted.reward_model is not None)
     table = first_offers(asked.table)
     if log.chosen_by is not None:
-        judged = _by_shares(table, log.chosen_by, asked.p_target)
+        judged = _by_shares(table, log.chosen_by, asked.p_target, wanted)
         return judged._replace(notes=(*asked.notes, *judged.notes))
     if not log.has_probabilities:
         table = table.append_column("p_log", [np.ones(table.num_rows)])
@@ -256,12 +284,12 @@ def _asked(log: Log, target: Catalog | Engine, wanted: _Wanted) -> _Judged:
         notes = (*notes, note)
     rows = rows_of(table, **{name: column for name, column in own.items() if column is not None})
     model = own["q_target"] is not None
+    judged = _of(wanted, table, [rows], model, notes)
     if not log.has_probabilities:
-        return _Judged([rows], ("dm",) if model else (), notes)
-    names = _names(wanted.adaptive, model)
+        return judged._replace(estimators=("dm",) if model else (), adaptive=False)
     # Where the target may offer nothing, its probabilities of what was offered need not average 1, as self-normalised estimators take for granted.
-    kept = tuple(name for name in names if name in ("ips", "dr", "dm")) if asked.offers_nothing else names
-    return _Judged([rows], kept, notes, wanted.adaptive)
+    kept = tuple(name for name in judged.estimators if name in ("ips", "dr", "dm")) if asked.offers_nothing else judged.estimators
+    return judged._replace(estimators=kept)
 
 
 def _of_target(table: pa.Table, asked: Asked, target: Catalog | Engine, wanted: _Wanted) -> Expected:
@@ -273,16 +301,16 @@ def _of_target(table: pa.Table, asked: Asked, target: Catalog | Engine, wanted: 
     return _modelled(table, np.array([number[text] for text in texts], np.int64), asked.pmf, wanted._replace(facts=facts))
 
 
-def _by_shares(table: pa.Table, chosen_by: tuple[str, ...], p_target: Any) -> _Judged:
+def _by_shares(table: pa.Table, chosen_by: tuple[str, ...], p_target: Any, wanted: _Wanted) -> _Judged:
     from nba_engine.replay.shares import rows_by_shares
 
     target = table.column("p_target").to_numpy() if p_target is None else p_target
     rows, note = rows_by_shares(table, chosen_by, target, np.nan_to_num(table.column("reward").to_numpy()))
-    return _Judged([rows], _OF_SHARES, (note,))
+    return _Judged([rows], _OF_SHARES, (note,), subject=_subject(table) if wanted.by_subject else None)
 
 
-def _unweighted(log: Log) -> Iterator[Rows]:
-    for table in log.chunks(NUMBERS):
+def _unweighted(chunks: Iterable[pa.Table]) -> Iterator[Rows]:
+    for table in chunks:
         kept = first_offers(table)
         ones = np.ones(kept.num_rows)
         if kept.num_rows:

@@ -27,7 +27,7 @@ import numpy.typing as npt
 from nba_engine.errors import ReplayError
 from nba_engine.replay.estimators import Estimate, conclude
 from nba_engine.replay.importance import Float, check_rows
-from nba_engine.replay.sums import merge_moments
+from nba_engine.replay.sums import merge_means
 from nba_engine.replay.verdict import Thresholds
 
 LAW_CALLS_MAX = 100_000
@@ -91,7 +91,7 @@ def merge_slates(a: SlateSums, b: SlateSums) -> SlateSums:
     """The sums of both chunks together, in any order."""
     if a.name != b.name or len(a.mean) != len(b.mean):
         raise ReplayError(f"sums of {a.name} and {b.name}, of {len(a.mean) // 2} and {len(b.mean) // 2} ranks, cannot be merged")
-    mean, comoment = merge_moments(a.n, a.mean, a.comoment, b.n, b.mean, b.comoment)
+    mean, comoment = merge_means(a.n, a.mean, a.comoment, b.n, b.mean, b.comoment)
     return SlateSums(a.name, a.n + b.n, mean, comoment, np.maximum(a.max_importance_weight, b.max_importance_weight))
 
 

@@ -27,20 +27,21 @@ class Source:
     batches: Callable[[Sequence[str]], Iterator[pa.Table]]
 
     def read(self, names: Sequence[str]) -> Iterator[pa.Table]:
-        """Tables of ROWS_AT_ONCE rows, the last one shorter, with these columns."""
+        """Tables of at most ROWS_AT_ONCE rows with these columns: batches as they come, small ones together."""
         import pyarrow as pa
 
         held: list[pa.Table] = []
         n_held = 0
         try:
             for batch in self.batches(names):
-                held.append(batch)
-                n_held += batch.num_rows
-                while n_held >= ROWS_AT_ONCE:
-                    whole = pa.concat_tables(held)
-                    yield whole.slice(0, ROWS_AT_ONCE)
-                    held, n_held = [whole.slice(ROWS_AT_ONCE)], n_held - ROWS_AT_ONCE
-            if n_held:
+                for start in range(0, batch.num_rows, ROWS_AT_ONCE):
+                    part = batch.slice(start, ROWS_AT_ONCE)
+                    if n_held + part.num_rows > ROWS_AT_ONCE:
+                        yield pa.concat_tables(held)
+                        held, n_held = [], 0
+                    held.append(part)
+                    n_held += part.num_rows
+            if held:
                 yield pa.concat_tables(held)
         except (OSError, pa.ArrowException) as error:
             raise ReplayError(f"the log cannot be read to its end ({error})") from error
@@ -97,6 +98,11 @@ def _csv(path: Path) -> Source:
     """Types are those of the first block (a megabyte); a later value that does not fit is an error that names it."""
     from pyarrow import csv
 
+    with path.open("rb") as file:
+        header = file.readline()
+    for separator in (b";", b"\t", b"|"):
+        if separator in header and b"," not in header:
+            raise ReplayError(f"the log {path} separates its columns by {separator.decode()!r}; separate them by commas, and write 0.5, not 0,5")
     with csv.open_csv(path) as reader:
         schema = reader.schema
 

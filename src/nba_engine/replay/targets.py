@@ -314,7 +314,7 @@ class _Asking:
 
     def _take(self, kind: Ints, offsets: Ints) -> None:
         work, n, m = self._work, len(kind), int(offsets[-1])
-        survivors, pmf, propensity = work.survivors[:m], work.slate.first_pmf[:m], work.propensity[:m]
+        survivors, (propensity, pmf) = work.survivors[:m], work.judged[:, :m]
         row = np.repeat(np.arange(n), np.diff(offsets))
         chosen = survivors == self._single[kind][row]
         for r in np.flatnonzero(self._several[kind]).tolist():

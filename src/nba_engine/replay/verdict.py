@@ -53,6 +53,7 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> tuple[Verdict, tuple[st
     weak: list[str] = []
     notes: list[str] = []
     size = f"the effective sample size is {ess:.1f} of {n} rows"
+    ess *= 1 + _ROUNDING  # at an edge the order in which chunks were merged must not decide
     if ess < thresholds.ess_refused:
         refused.append(f"{size}, under {thresholds.ess_refused:g}: too few logged decisions resemble what the target would choose")
     elif ess < thresholds.ess_share_refused * n:

@@ -10,28 +10,48 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING
 
 from nba_engine.errors import CheckError
 from nba_engine.rules.fitting import LOOSE, branch_type, comparable, fits, joined, mismatch, settled
 from nba_engine.rules.functions import VARIADIC, overloads
 from nba_engine.rules.parsing import PARSED_MAX, parse
-from nba_engine.rules.syntax import Call, Has, ListLiteral, Literal, Macro, MapLiteral, Name, Node, Select
+from nba_engine.rules.syntax import MACRO_KINDS, Call, Has, ListLiteral, Literal, Macro, MapLiteral, Name, Node, Select
 from nba_engine.rules.texts import compiled_pattern
 from nba_engine.rules.times import TIMESTAMP_PARTS, read_duration, read_timestamp, zone
 from nba_engine.rules.values import EvaluationError
 from nba_engine.schema import BOOL, DYN, INT, NULL, NUMBERS, STRING, Type, list_of, map_of
 
+if TYPE_CHECKING:
+    from nba_engine.rules.normal import Formula, Leaf
+
 Scope = Mapping[str, Type]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class Checked:
-    """An expression that fits: the type of the whole, and of every node by its id (`type_of`)."""
+    """An expression that fits: the type of the whole, and of every node by its id (`type_of`); `text` for the error's caret."""
 
     node: Node
     type: Type
     types: Mapping[int, Type]
+    text: str = ""
+
+    @cached_property
+    def formula(self) -> Formula | Leaf:
+        """What must hold for it to be definitely true, with tests (conditions.py) for leaves; CheckError where that is too large. It says nothing of
+        the catalog around the rule, and so serves every compilation."""
+        from nba_engine.rules.conditions import formula_of
+
+        return formula_of(self.node, self.types, self.text)
+
+    @cached_property
+    def costly(self) -> tuple[tuple[Node, int], ...]:
+        """Its conditions that decisions cannot compile, and the steps each takes at worst (costs.py)."""
+        from nba_engine.rules.costs import costly_conditions
+
+        return costly_conditions(self.node, self.types)
 
     def type_of(self, node: Node) -> Type:
         """The static type of a node of this very tree."""
@@ -57,7 +77,7 @@ def check(node: Node, facts: Mapping[str, Type], text: str) -> Checked:
     """
     checking = _Checking(facts, text)
     type_ = checking.type_of(node, {})
-    return Checked(node, settled(type_), checking.types)
+    return Checked(node, settled(type_), checking.types, text)
 
 
 class Declared(dict[str, Type]):
@@ -160,6 +180,9 @@ class _Checking:
         special = _SPECIAL.get(node.function)
         if special is not None:
             return special(self, node, scope)
+        if node.function not in overloads() and node.function not in VARIADIC:  # before its arguments: a misspelt macro has names of its own
+            written = [name for name in (*overloads(), *VARIADIC, *MACRO_KINDS) if name[0].isalpha()]
+            raise self.fault(f"unknown function {node.function!r}{_nearest(node.function, written)}", node)
         types = [self.type_of(argument, scope) for argument in node.arguments]
         if node.function in VARIADIC:
             return self.variadic(node, types)
@@ -170,10 +193,7 @@ class _Checking:
         return result
 
     def no_overload(self, node: Call, types: list[Type]) -> str:
-        known = overloads().get(node.function)
-        if known is None:
-            written = [name for name in overloads() if name[0].isalpha()] + list(VARIADIC)
-            return f"unknown function {node.function!r}{_nearest(node.function, written)}"
+        known = overloads()[node.function]
         if not any(overload.member == node.member for overload in known):
             form = f"value.{node.function}(...)" if known[0].member else f"{node.function}(...)"
             return f"{node.function} is written {form}"

@@ -1,36 +1,43 @@
-"""What the conditions of a rule that decisions cannot compile cost at worst, in the steps of limits.py, found from its text alone."""
+"""What the conditions of a rule that decisions cannot compile cost at worst, in the steps of limits.py, found without any facts."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
 
 from nba_engine.rules.functions import VARIADIC
 from nba_engine.rules.limits import (
     CALL_STEPS, COMPARED_PER_STEP, COMPILED, CONVERTED_PER_STEP, EQUALITIES, FACT_ITEMS_MAX, FREE, ITEMS_MAX, LENGTH_PER_STEP, PATTERN_PER_STEP,
     STEPS_MAX, VALUE_LENGTH_MAX,
 )  # fmt: skip
-from nba_engine.rules.parsing import PARSED_MAX, parse
-from nba_engine.rules.syntax import Call, Has, ListLiteral, Literal, Macro, Name, Node, Select, children, conditions_in, dotted_name, walk
+from nba_engine.rules.syntax import Call, Has, ListLiteral, Literal, Macro, Name, Node, Select, children, conditions_in, walk
 from nba_engine.rules.texts import compiled_pattern
+from nba_engine.schema import STRING, Type, list_of
+
+_PROGRAM_KINDS = frozenset(("int", "double", "timestamp", "duration", "bool", "null"))
 
 
-@lru_cache(maxsize=PARSED_MAX)
-def costly_conditions(text: str, collections: frozenset[tuple[str, str]] = frozenset()) -> tuple[tuple[Node, int], ...]:
+def costly_conditions(node: Node, types: Mapping[int, Type]) -> tuple[tuple[Node, int], ...]:
     """The conditions of a rule that the plain evaluator answers in decisions, and the steps each takes at worst, whatever the facts.
 
-    `collections`: name and type of the facts that are lists, maps or of no declared type."""
-    types = dict(collections)
-    costly = (part for part in conditions_in(parse(text)) if not all(_is_compiled(inner, types) for inner in walk(part)))
+    `types`: the static types by id of the node."""
+    costly = (part for part in conditions_in(node) if not all(_is_compiled(inner, types) for inner in walk(part)))
     return tuple((part, min(STEPS_MAX + sum(1 for _ in walk(part)), _worst(part) + _steps_of_lists(part))) for part in costly)
 
 
-def _is_compiled(part: Node, types: Mapping[str, str]) -> bool:
-    """Whether the program of slots.py has an operation for it; of the conditions over lists only whether a list of texts holds a text."""
-    if isinstance(part, Call) and part.function in EQUALITIES:
-        lists = [argument for argument in part.arguments if types.get(dotted_name(argument) or "")]
-        return not lists or (types[dotted_name(lists[0]) or ""] == "list<string>" and isinstance(part.arguments[0], Literal))
-    return isinstance(part, Literal | Name | Select | Has | ListLiteral) or (isinstance(part, Call) and part.function in COMPILED)
+def _is_compiled(part: Node, types: Mapping[int, Type]) -> bool:
+    """Whether the program of slots.py has an operation for it; of texts and lists it knows little more than whether one text is there."""
+    if not isinstance(part, Call):
+        return isinstance(part, Literal | Name | Select | Has | ListLiteral)
+    kinds = [types[id(argument)].kind for argument in part.arguments]
+    if _PROGRAM_KINDS.issuperset(kinds):
+        return part.function in COMPILED
+    if part.function in EQUALITIES:
+        a, b = part.arguments
+        if part.function == "@in" and isinstance(b, ListLiteral):
+            return all(isinstance(item, Literal) for item in b.items) and (kinds[0] in _PROGRAM_KINDS or isinstance(a, Name | Select | Literal))
+        listed = list_of(STRING) if part.function == "@in" else STRING
+        return (isinstance(a, Literal) and types[id(b)] == listed) or (isinstance(b, Literal) and types[id(a)] == STRING)
+    return part.function in COMPILED and len(kinds) == 1 and isinstance(part.arguments[0], Literal)  # duration('30d')
 
 
 def _steps_of_lists(node: Node) -> int:

@@ -14,10 +14,10 @@ from itertools import product
 import numpy as np
 import numpy.typing as npt
 
-from nba_engine.rules.conditions import EVERYTHING, NOTHING, Region, condition_of, meeting, union
-from nba_engine.rules.normal import Formula, Leaf, formula_of
+from nba_engine.rules.checking import Checked
+from nba_engine.rules.conditions import EVERYTHING, NOTHING, Region, Tested, condition_of, meeting, union
+from nba_engine.rules.normal import Formula, Leaf
 from nba_engine.rules.slots import Host, Slots
-from nba_engine.rules.syntax import Node
 from nba_engine.rules.tables import Clause, Clauses, tables_of
 from nba_engine.schema import Type
 
@@ -56,25 +56,18 @@ class RuleIndexBuilder:
 
     def __init__(self, columns: Mapping[str, tuple[int, Type]], n_columns: int, code_of: Callable[[str, str], int]) -> None:
         self.slots = Slots(columns, n_columns, code_of)
-        self._types: dict[int, Type] = {}
         self._targets: list[Clauses] = []
-        self._leaves: dict[Leaf, Clauses] = {}
         self._formulas: dict[int, tuple[Formula, Clauses]] = {}
         self._gates: dict[Clauses, int] = {}
 
-    def target(self, rules: Iterable[tuple[Node, Mapping[int, Type], str]]) -> int:
-        """The number of the target that holds where all `rules` (node, types by node id, text) are definitely true."""
-        parts: list[Clauses] = []
-        for node, types, text in rules:
-            self._types.update(types)
-            parts.append(self._clauses(formula_of(node, text)))
-        self._targets.append(_all_of(parts))
+    def target(self, rules: Iterable[Checked]) -> int:
+        """The number of the target that holds where all `rules` are definitely true."""
+        self._targets.append(_all_of([self._clauses(rule.formula) for rule in rules]))
         return len(self._targets) - 1
 
-    def number(self, node: Node, types: Mapping[int, Type]) -> int:
-        """The slot that holds the value of a numeric expression."""
-        self._types.update(types)
-        return self.slots.slot(node, self._types)
+    def number(self, expression: Checked) -> int:
+        """The slot that holds the value of an expression."""
+        return self.slots.slot(expression.node, expression.types)
 
     def build(self) -> RuleIndex:
         tables, n_target_words, n_words = tables_of(self._targets, list(self._gates), self.slots)
@@ -82,15 +75,13 @@ class RuleIndexBuilder:
                          n_words, len(self._gates))
 
     def _clauses(self, formula: Formula | Leaf) -> Clauses:
-        """Leaves are known by what they say, formulas, which take longer to compare than to make again, by identity."""
-        if isinstance(formula, Leaf):
-            found = self._leaves.get(formula)
-            if found is None:
-                slot, region = condition_of(formula, self.slots, self._types)
-                found = self._leaves[formula] = _NEVER if region == NOTHING else _ALWAYS if region == EVERYTHING else (((slot, region),),)
-            return found
+        """Formulas are known by identity: comparing them takes longer than making their clauses again."""
+        if isinstance(formula, Tested):
+            slot, region = condition_of(formula, self.slots)
+            return _NEVER if region == NOTHING else _ALWAYS if region == EVERYTHING else (((slot, region),),)
         known = self._formulas.get(id(formula))
         if known is None:
+            assert isinstance(formula, Formula)
             known = self._formulas[id(formula)] = formula, self._made(formula)
         return known[1]
 
@@ -101,6 +92,9 @@ class RuleIndexBuilder:
         n_clauses = 1
         for part in parts:
             n_clauses *= len(part)
+        if n_clauses == 1:
+            clause = _any_of([clause for clause, in parts])
+            return _ALWAYS if clause is None else (clause,)
         if n_clauses > CLAUSES_MAX:
             parts = [part if len(part) == 1 else (((self._gate(part), _HOLDS),),) for part in parts]
         return _all_of([(clause,) for chosen in product(*parts) if (clause := _any_of(chosen)) is not None])

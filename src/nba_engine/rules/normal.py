@@ -7,14 +7,13 @@ is bounded by FORMULA_NODES_MAX, however often a condition is repeated.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 
 from nba_engine.errors import CheckError
 from nba_engine.rules.syntax import Call, Literal, Node
 from nba_engine.schema import BOOL
 
-FORMULAS_MAX = 20_000
 FORMULA_NODES_MAX = 4096
 """Parts of one rule; nested conditionals double in negation, so a rule is refused before it costs too much."""
 
@@ -40,9 +39,12 @@ FALSE = Formula(False, ())
 
 
 class Normalizer:
-    """Rewrites checked boolean expressions; remembers what it has rewritten, so shared parts stay shared across rules."""
+    """Rewrites checked boolean expressions; remembers what it has rewritten, so shared parts stay shared across rules.
 
-    def __init__(self) -> None:
+    `leaf` makes the leaves, of a node and whether it must be true."""
+
+    def __init__(self, leaf: Callable[[Node, bool], Leaf] = Leaf) -> None:
+        self._leaf = leaf
         self._formulas: dict[tuple[Node, bool], Formula | Leaf] = {}
 
     def formula(self, node: Node, text: str = "") -> Formula | Leaf:
@@ -64,7 +66,7 @@ class Normalizer:
         if isinstance(node, Literal) and node.type == BOOL:
             return TRUE if node.value is positive else FALSE
         if not isinstance(node, Call):
-            return Leaf(node, positive)
+            return self._leaf(node, positive)
 
         def part(argument: Node, sign: bool) -> Formula | Leaf:
             return self._formula(argument, sign, text, before)
@@ -79,32 +81,7 @@ class Normalizer:
                 return joined(False, [joined(True, [part(condition, True), part(then, positive)]),
                                       joined(True, [part(condition, False), part(otherwise, positive)])])
             case _:
-                return Leaf(node, positive)
-
-
-class _Same:
-    """A node as a key by identity: trees of the parser's cache come again, and comparing them costs as much as rewriting them."""
-
-    __slots__ = ("node", "text")
-
-    def __init__(self, node: Node, text: str) -> None:
-        self.node, self.text = node, text
-
-    def __hash__(self) -> int:
-        return id(self.node)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and other.node is self.node
-
-
-def formula_of(node: Node, text: str = "") -> Formula | Leaf:
-    """What must hold for `node` to be definitely true, the same object for the same node while it is among the last FORMULAS_MAX."""
-    return _formula_of(_Same(node, text))
-
-
-@lru_cache(maxsize=FORMULAS_MAX)
-def _formula_of(same: _Same) -> Formula | Leaf:
-    return Normalizer().formula(same.node, same.text)
+                return self._leaf(node, positive)
 
 
 def joined(all_of: bool, parts: list[Formula | Leaf]) -> Formula | Leaf:

@@ -26,8 +26,8 @@ NODES_MAX = 20_000
 DEPTH_MAX = 100
 MACRO_NESTING_MAX = 4
 LITERAL_ITEMS_MAX = 10_000
-PARSED_MAX = 20_000
-"""So many parsed rules are kept."""
+PARSED_MAX = 64_000
+"""So many parsed rules are kept, some 2 kB each: a catalog of 10,000 actions finds its own again."""
 
 
 @lru_cache(maxsize=PARSED_MAX)

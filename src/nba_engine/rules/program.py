@@ -34,11 +34,9 @@ _DURATION_MAX_US = (2**63 - 1) // 1000
 
 
 @kernel
-def _fill_slots(program, row_values, row_states, item_codes, item_offsets, values, states):
-    """Put an encoded row into the first slots and run `program` int64[k, 5] in order; results into int64[n_slots], uint8[n_slots]."""
+def _fill_computed(program, item_codes, item_offsets, values, states):
+    """Run `program` int64[k, 5] in order over slots that hold an encoded row; results into int64[n_slots], uint8[n_slots]."""
     doubles = values.view(np.float64)
-    for i in range(row_values.shape[0]):
-        values[i], states[i] = row_values[i], row_states[i]
     for i in range(program.shape[0]):
         op, to, a, b, c = program[i, 0], program[i, 1], program[i, 2], program[i, 3], program[i, 4]
         if op == _MEMBER:
@@ -63,7 +61,7 @@ def _fill_slots(program, row_values, row_states, item_codes, item_offsets, value
         elif op >= _ADD_TIME:
             states[to], values[to] = _time_sum(op - _ADD_TIME, values[a], values[b])
         elif op >= _ADD_DOUBLE:
-            states[to] = _fill_double(op - _ADD_DOUBLE, to, values, doubles, a, b)
+            states[to], values[to] = _double_result(op - _ADD_DOUBLE, values[a], doubles[a], doubles[b])
         else:
             states[to], values[to] = _int_result(op, values[a], values[b])
 
@@ -153,24 +151,21 @@ def _quotient(a, b):
 
 
 @scalar
-def _fill_double(op, to, values, doubles, a, b):
-    """Double arithmetic and conversions (add, subtract, multiply, divide, negate, to_double, to_int); returns the state."""
+def _double_result(op, whole, a, b):
+    """(state, value) of double arithmetic and conversions: add, subtract, multiply, divide, negate, to_double (of `whole`), to_int."""
     if op == 6:
-        d = doubles[a]
-        if not (-9.223372036854775808e18 < d < 9.223372036854775808e18):
-            return _NONE
-        values[to] = np.int64(d)
-    elif op == 5:
-        doubles[to] = np.float64(values[a])
+        return (_VALUE, np.int64(a)) if -9.223372036854775808e18 < a < 9.223372036854775808e18 else (_NONE, whole)
+    if op == 5:
+        result = np.float64(whole)
     elif op == 4:
-        doubles[to] = -doubles[a]
+        result = -a
     elif op == 3:
-        doubles[to] = doubles[a] / doubles[b]
+        result = a / b
     elif op == 2:
-        doubles[to] = doubles[a] * doubles[b]
+        result = a * b
     else:
-        doubles[to] = doubles[a] + doubles[b] if op == 0 else doubles[a] - doubles[b]
-    return _VALUE
+        result = a + b if op == 0 else a - b
+    return (_VALUE, np.float64(result).view(np.int64))
 
 
 @scalar

@@ -74,11 +74,15 @@ class Slots:
             values[slot] = value
         return values
 
+    def position(self, name: str) -> int | None:
+        """The column of this name, or None."""
+        found = self._columns.get(name)
+        return None if found is None else found[0]
+
     def column_of(self, node: Node) -> int | None:
         """The column that `node` names, or None."""
         name = dotted_name(node)
-        found = self._columns.get(name) if name is not None else None
-        return None if found is None else found[0]
+        return None if name is None else self.position(name)
 
     def code_of(self, node: Node, text: str) -> int:
         """The code that `text` has in the column that `node` names."""

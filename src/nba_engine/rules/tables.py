@@ -13,6 +13,7 @@ The tables are one array of int64 behind a head that says where each begins, bec
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
@@ -45,12 +46,21 @@ HEAD = ("n_slots", "n_words", "n_target_words", "n_folds",
 
 
 
+class _Marks:
+    """The marks of one slot, column by column: the bit, and the values from `lows` to before `highs` for which it is set."""
+
+    __slots__ = ("highs", "lows", "places")
+
+    def __init__(self) -> None:
+        self.places, self.lows, self.highs = list[int](), list[int](), list[int]()
+
+
 class _Layout:
     """Gives every clause and gate its bit and notes where each bit is set."""
 
     def __init__(self, targets: Sequence[Clauses], gates: Sequence[Clauses]) -> None:
         self.n_target_words = max(n_words(len(targets)), 1)  # a catalog without rules has rows too
-        self.marks: dict[int, list[tuple[int, int, int]]] = {}
+        self.marks: dict[int, _Marks] = defaultdict(_Marks)
         self.demands: list[tuple[int, int, list[int]]] = []
         self._places: dict[Clause, int] = {}
         self._gates: list[int] = []
@@ -81,9 +91,10 @@ class _Layout:
         self.n_words = n_words(self._next)
 
     def _mark(self, slot: int, place: int, region: Region) -> None:
-        marks = self.marks.setdefault(slot, [])
-        for k in range(0, len(region), 2):
-            marks.append((place, region[k], region[k + 1]))
+        marks = self.marks[slot]
+        marks.lows += region[::2]
+        marks.highs += region[1::2]
+        marks.places += [place] * (len(region) // 2)
 
     def _mark_clause(self, clause: Iterable[Condition], place: int) -> None:
         for slot, region in clause:
@@ -114,26 +125,26 @@ class _Layout:
 class _Cells:
     """The cells of all slots, slot behind slot, first those that have rows, and the marks as runs of cells."""
 
-    def __init__(self, marks: Mapping[int, list[tuple[int, int, int]]], types: Sequence[Type | None]) -> None:
-        slots = sorted(marks, key=lambda slot: (len(marks[slot]) <= FEW_MARKS, slot))
+    def __init__(self, marks: Mapping[int, _Marks], types: Sequence[Type | None]) -> None:
+        slots = sorted(marks, key=lambda slot: (len(marks[slot].places) <= FEW_MARKS, slot))
         divisions, buckets, thresholds = list[tuple[int, ...]](), list[int](), list[int]()
         place, first, stop = list[int](), list[int](), list[int]()
         n_cells = self.n_with_rows = 0
         for slot in slots:
             own = marks[slot]
-            cuts = sorted({bound for _, a, b in own for bound in (a, b) if LEAST < bound < END})
-            cell = {NO_VALUE: NO_VALUE_CELL, IS_NULL: NULL_CELL, IS_NAN: NAN_CELL, LEAST: FIRST_CELL}
-            cell |= {bound: FIRST_CELL + 1 + i for i, bound in enumerate([*cuts, END])}
-            place += [p for p, _, _ in own]
-            first += [n_cells + cell[a] for _, a, _ in own]
-            stop += [n_cells + cell[b] for _, _, b in own]
+            cuts = sorted({*own.lows, *own.highs} - {NO_VALUE, IS_NULL, IS_NAN, LEAST, END})
+            cell = {NO_VALUE: n_cells + NO_VALUE_CELL, IS_NULL: n_cells + NULL_CELL, IS_NAN: n_cells + NAN_CELL, LEAST: n_cells + FIRST_CELL}
+            cell |= {bound: n_cells + FIRST_CELL + 1 + i for i, bound in enumerate([*cuts, END])}
+            place += own.places
+            first += [cell[low] for low in own.lows]
+            stop += [cell[high] for high in own.highs]
             found, origin, shift = _buckets(cuts, len(thresholds)) if len(cuts) > COUNTED_MAX else ([], 0, 0)
             divisions.append((slot, int(types[slot] == DOUBLE), n_cells, len(thresholds), len(thresholds) + len(cuts), len(found) - 1 if found else 0,
                               origin, shift, len(buckets)))
             thresholds += cuts
             buckets += found
-            n_cells += cell[END]
-            self.n_with_rows = n_cells if len(own) > FEW_MARKS else self.n_with_rows
+            n_cells = cell[END]
+            self.n_with_rows = n_cells if len(own.places) > FEW_MARKS else self.n_with_rows
         self.divisions = np.array(divisions, np.int64).reshape(-1, 9)
         self.thresholds, self.buckets = np.array(thresholds, np.int64), np.array(buckets, np.int64)
         self.place, self.first, self.stop = (np.array(column, np.int64) for column in (place, first, stop))

@@ -16,7 +16,7 @@ from nba_engine.numerics.bitset import clear_bit, has_bit, set_bit
 from nba_engine.numerics.kernel import kernel, scalar
 from nba_engine.rules import plain
 from nba_engine.rules.index import RuleIndex
-from nba_engine.rules.program import _fill_slots
+from nba_engine.rules.program import _fill_computed
 from nba_engine.rules.slots import number_of
 from nba_engine.rules.tables import ANY_OF, FIRST_CELL, HEAD, NAN_CELL, NEEDED, NO_VALUE_CELL, NULL_CELL, n_of
 
@@ -79,29 +79,35 @@ class Evaluation:
 
 @kernel
 def _fill_truth(tables, row_values, row_states, item_codes, item_offsets, scratch):
-    """Evaluate every row. `tables` as tables.py lays them out, `scratch` as Evaluation does: capacity, values, bits, chosen blocks, states."""
-    n_slots, n_words, n_target_words, n_folds = tables[0], tables[1], tables[2], tables[3]
-    program, divisions = _table(tables, _PROGRAM).reshape(-1, 5), _table(tables, _DIVISIONS).reshape(-1, 9)
-    thresholds, rows = _table(tables, _THRESHOLDS), _table(tables, _ROWS).view(np.uint64).reshape(-1, n_words)
-    buckets, blocks, starts = _table(tables, _BUCKETS).view(np.int32), _table(tables, _BLOCKS).view(np.int32), _table(tables, _STARTS).view(np.int32)
-    entries, folds = _table(tables, _ENTRIES).view(np.int32).reshape(-1, 4), _table(tables, _FOLDS).view(np.int32)
-    demands, references = _table(tables, _DEMANDS).view(np.int32).reshape(-1, 4), _table(tables, _REFERENCES).view(np.int32)
+    """Evaluate every row. `tables` as tables.py lays them out, `scratch` as Evaluation does: capacity, values, bits, chosen blocks, states.
+
+    What is read number by number is found by where it begins: a view of an array costs two atomic counts, some 10 ns."""
+    n_slots, n_words, n_target_words = tables[0], tables[1], tables[2]
+    small, rows = tables.view(np.int32), _table(tables, _ROWS).view(np.uint64).reshape(-1, n_words)
     first_bits = 1 + scratch[0] * n_slots
     first_chosen = first_bits + scratch[0] * n_words
-    chosen, all_states = scratch[first_chosen:], scratch[first_chosen + divisions.shape[0] :].view(np.uint8)
+    n_divisions = (tables[_THRESHOLDS] - tables[_DIVISIONS]) // 9
+    chosen, all_states = scratch[first_chosen:], scratch[first_chosen + n_divisions :].view(np.uint8)
     for r in range(row_values.shape[0]):
         values, states = scratch[1 + r * n_slots : 1 + (r + 1) * n_slots], all_states[r * n_slots : (r + 1) * n_slots]
         bits = scratch[first_bits + r * n_words : first_bits + (r + 1) * n_words].view(np.uint64)
-        _fill_slots(program, row_values[r], row_states[r], item_codes, item_offsets[r], values, states)
-        bits[:] = rows[0]
-        _fill_cells(divisions, thresholds, buckets, values, states, chosen)
-        n_chosen = _fill_entries(blocks, starts, entries, rows.shape[0], chosen, divisions.shape[0], bits)
+        for i in range(row_values.shape[1]):
+            values[i] = row_values[r, i]
+        for i in range(row_values.shape[1]):
+            states[i] = row_states[r, i]
+        if tables[_PROGRAM] < tables[_PROGRAM + 1]:
+            _fill_computed(_table(tables, _PROGRAM).reshape(-1, 5), item_codes, item_offsets[r], values, states)
+        for w in range(n_words):
+            bits[w] = rows[0, w]
+        _fill_cells(tables, small, values, states, chosen)
+        n_chosen = _fill_entries(tables, small, rows.shape[0], chosen, n_divisions, bits)
         _fill_union(rows, chosen, n_chosen, bits)
         for w in range(n_target_words):
             bits[w] = ~bits[w]
-        for k in range(n_folds):
-            bits[folds[k]] &= bits[n_target_words + k]
-        _fill_demanded(demands, references, bits)
+        for k in range(tables[3]):
+            bits[small[2 * tables[_FOLDS] + k]] &= bits[n_target_words + k]
+        if tables[_DEMANDS] < tables[_DEMANDS + 1]:
+            _fill_demanded(_table(tables, _DEMANDS).view(np.int32).reshape(-1, 4), _table(tables, _REFERENCES).view(np.int32), bits)
 
 
 @scalar
@@ -110,30 +116,43 @@ def _table(tables, number):
 
 
 @kernel
-def _fill_cells(divisions, thresholds, buckets, values, states, cells):
+def _fill_cells(tables, small, values, states, cells):
     """For every divided slot the cell of its value: behind FIRST_CELL, how many of the slot's sorted thresholds are at most the value."""
-    doubles = values.view(np.float64)
-    for i in range(divisions.shape[0]):
-        slot, cell = divisions[i, 0], divisions[i, 2]
-        if states[slot] != 0:
-            cells[i] = cell + (_NULL_CELL if states[slot] == 1 else _NO_VALUE_CELL)
+    first, thresholds, buckets = tables[_DIVISIONS], tables[_THRESHOLDS], 2 * tables[_BUCKETS]
+    for i in range((thresholds - first) // 9):
+        d = first + 9 * i
+        own = tables[d]
+        cell, n_buckets = tables[d + 2], tables[d + 5]
+        if states[own] != 0:
+            cells[i] = cell + (_NULL_CELL if states[own] == 1 else _NO_VALUE_CELL)
             continue
-        key = values[slot]
-        if divisions[i, 1] != 0:
-            if math.isnan(doubles[slot]):
+        key = values[own]
+        if tables[d + 1] != 0:
+            double = _as_double(key)
+            if math.isnan(double):
                 cells[i] = cell + _NAN_CELL
                 continue
-            key = np.float64(doubles[slot] + 0.0).view(np.int64)  # see conditions.ordered
+            key = _as_int(double + 0.0)  # see conditions.ordered
             key ^= (key >> 63) & np.int64(0x7FFFFFFFFFFFFFFF)
         n = np.int64(0)
-        if divisions[i, 5] == 0:
-            for k in range(divisions[i, 3], divisions[i, 4]):
-                n += np.int64(thresholds[k] <= key)
-        elif key >= divisions[i, 6]:
-            place = (np.uint64(key) - np.uint64(divisions[i, 6])) >> np.uint64(divisions[i, 7])
-            place = min(place, np.uint64(divisions[i, 5] - 1)) + np.uint64(divisions[i, 8])
-            n = _n_at_most(key, thresholds, buckets[place], buckets[place + np.uint64(1)]) - divisions[i, 3]
+        if n_buckets == 0:
+            for k in range(thresholds + tables[d + 3], thresholds + tables[d + 4]):
+                n += np.int64(tables[k] <= key)
+        elif key >= tables[d + 6]:
+            place = (np.uint64(key) - np.uint64(tables[d + 6])) >> np.uint64(tables[d + 7])
+            b = buckets + np.int64(min(place, np.uint64(n_buckets - 1))) + tables[d + 8]
+            n = _n_at_most(key, tables, thresholds + small[b], thresholds + small[b + 1]) - thresholds - tables[d + 3]
         cells[i] = cell + _FIRST_CELL + n
+
+
+@scalar
+def _as_double(bits):
+    return np.int64(bits).view(np.float64)
+
+
+@scalar
+def _as_int(double):
+    return np.float64(double).view(np.int64)
 
 
 @scalar
@@ -151,15 +170,16 @@ def _n_at_most(key, thresholds, low, high):
 
 
 @kernel
-def _fill_entries(blocks, starts, entries, n_rows, chosen, n_cells, bits):
+def _fill_entries(tables, small, n_rows, chosen, n_cells, bits):
     """Replace the cells in `chosen` by those of their blocks that have rows, how many is returned; every block's entries into `bits`."""
     n_chosen = 0
+    blocks, starts, entries = 2 * tables[_BLOCKS], 2 * tables[_STARTS], 2 * tables[_ENTRIES]
     for i in range(n_cells):
         cell = chosen[i]
-        block = blocks[cell]
-        for k in range(starts[block], starts[block + 1]):
-            inside = np.uint64(entries[k, 2] <= cell) & np.uint64(cell < entries[k, 3])
-            bits[entries[k, 0]] |= inside << np.uint64(entries[k, 1])
+        block = np.int64(small[blocks + cell])
+        for k in range(entries + 4 * small[starts + block], entries + 4 * small[starts + block + 1], 4):
+            inside = np.uint64(small[k + 2] <= cell) & np.uint64(cell < small[k + 3])
+            bits[small[k]] |= inside << np.uint64(small[k + 1])
         chosen[n_chosen] = block
         n_chosen += np.int64(block < n_rows)
     return n_chosen

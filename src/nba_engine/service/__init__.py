@@ -5,7 +5,8 @@
     events       CloudEvents 1.0 to outcomes
     routes       every path, what it takes and gives
     describing   the routes as OpenAPI 3.1
-    application  the ASGI application
+    application  from a request to an answer, without sockets
+    asgi         the application as uvicorn calls it
     serving      token, address, server, signals
 
 Needs the extra `serve` (only `serving` imports it).

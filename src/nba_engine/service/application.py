@@ -1,20 +1,18 @@
-"""The ASGI application: finds the route, reads the body, calls the engine, encodes the answer.
+"""The application: finds the route, reads the body, calls the engine, encodes the answer. It knows no sockets.
 
-`decide` runs on the event loop: it takes a fraction of a millisecond and waits for nothing, unless it must look up stored profiles. What may wait
-for a disk (`record`, `explain`, `advance`) or takes long (`warm`) runs in threads, so that answers that wait share a commit.
-Routing is a dictionary: what a framework adds per request is more than all of this file does (docs/decisions/0010-http-stack.md).
+A request is taken in two steps, so that nobody's body is read for a request that will be refused: `admit` reads the head, `answer` what came whole.
+`decide` takes a fraction of a millisecond and waits for nothing, unless it must look up stored profiles; what may wait for a disk says so by
+`Call.may_wait`. Routing is a dictionary: a framework would add more per request than all of this file (docs/decisions/0010-http-stack.md).
 """
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import hmac
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from typing import Any, NamedTuple, TypeVar
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -22,42 +20,48 @@ from nba_engine.engine import Engine
 from nba_engine.errors import NbaError
 from nba_engine.records import Decision, Receipt
 from nba_engine.service import events, problems
-from nba_engine.service.bodies import CloudEvent, DecideBody, ExplanationBody, Problem, RecordBody, RefusedEvent
+from nba_engine.service.bodies import (
+    CloudEvent,
+    DecideBody,
+    ExplanationBody,
+    HealthBody,
+    Problem,
+    Promoted,
+    PromoteBody,
+    RecordBody,
+    RefusedEvent,
+)
 from nba_engine.service.describing import PROBLEM, describe
 from nba_engine.service.problems import Refusal
 from nba_engine.service.routes import BODY_BYTES_MAX, ROUTES, Route
 
 ADVANCE_INTERVAL_S = 1.0
 """How often time-outs are applied."""
-THREADS_MAX = 16
-"""Answers that may wait for the disk at once; they share its commits."""
-
-T = TypeVar("T")
-Headers = Sequence[tuple[bytes, bytes]]
-Message = Mapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
 
 _log = logging.getLogger(__name__)
 _encode = msgspec.json.Encoder().encode
-_DECIDE, _RECORD = msgspec.json.Decoder(DecideBody), msgspec.json.Decoder(RecordBody)
+_DECIDE, _RECORD, _PROMOTE = msgspec.json.Decoder(DecideBody), msgspec.json.Decoder(RecordBody), msgspec.json.Decoder(PromoteBody)
+_JSON, _PROBLEM = events.JSON.encode(), PROBLEM.encode()
 
 
 class Call(NamedTuple):
-    """One request: its headers, the last part of its path, and where its body comes from."""
+    """A request whose head is in order: what answers it, its headers, the last part of its path, and its body once that has come."""
 
+    route: Route
+    work: Callable[[Call], Any]
     headers: Mapping[bytes, bytes]
     last: str
-    receive: Receive
+    may_wait: bool
+    body: bytes = b""
 
 
 class Reply(NamedTuple):
     """One answer."""
 
     status: int
-    media_type: str
+    media_type: bytes
     body: bytes
-    headers: Headers = ()
+    headers: Sequence[tuple[bytes, bytes]] = ()
 
 
 class Application:
@@ -66,47 +70,60 @@ class Application:
     def __init__(self, engine: Engine, *, token: str | None = None, decide_may_wait: bool = False) -> None:
         self._engine = engine
         self._token = None if token is None else token.encode()
-        self._decide_may_wait = decide_may_wait
-        self._threads = ThreadPoolExecutor(THREADS_MAX, "nba-serve")
         self._ready = False
         self._description = describe(secured=token is not None)
-        answers: dict[str, Callable[[Call], Awaitable[Any]]] = {
+        answers: dict[str, Callable[[Call], Any]] = {
             "decide": self._decide, "record": self._record, "outcomes": self._outcomes, "explain": self._explain,
-            "live": self._say_live, "ready": self._say_ready, "openapi": self._say_openapi,
+            "health": self._health, "promote": self._promote, "live": self._say_live, "ready": self._say_ready, "openapi": self._say_openapi,
         }  # fmt: skip
-        self._routes = {route.path.partition("{")[0]: (route, answers[route.name]) for route in ROUTES}
+        may_wait = {"record", "outcomes", "explain", "health", "promote", *(["decide"] if decide_may_wait else [])}
+        self._routes = {route.path.partition("{")[0]: (route, answers[route.name], route.name in may_wait) for route in ROUTES}
+        self._promoting = threading.Lock()
+        self._stopped = threading.Event()
+        self._clock = threading.Thread(target=self._keep_time, name="nba-clock", daemon=True)  # a server that is made to end does not call stop
 
-    async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
-            await self._live(receive, send)
-            return
-        status, media_type, body, more = await self._replied(scope, receive)
-        headers = [(b"content-type", media_type.encode()), (b"content-length", str(len(body)).encode()), *more]
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+    def start(self) -> None:
+        """Make ready, then apply time-outs, both in a thread."""
+        self._clock.start()
 
-    async def _live(self, receive: Receive, send: Send) -> None:
-        """From the server's start to its end; what is under way in threads is finished."""
-        await receive()
-        clock = asyncio.create_task(self._keep_time())
-        await send({"type": "lifespan.startup.complete"})
-        await receive()
-        clock.cancel()
-        with suppress(asyncio.CancelledError):
-            await clock
-        await asyncio.to_thread(self._threads.shutdown)
-        await send({"type": "lifespan.shutdown.complete"})
+    def stop(self) -> None:
+        """End that thread, once what it is doing is done."""
+        self._stopped.set()
+        self._clock.join()
 
-    async def _keep_time(self) -> None:
-        """Make ready, then apply time-outs for as long as the service lives."""
+    def admit(self, method: str, path: str, headers: Mapping[bytes, bytes]) -> Call | Reply:
+        """A request's head, names in small letters: the call to be answered, or the refusal."""
         try:
-            await self._in_thread(self._engine.warm)
+            found = self._found(method, path, headers)
+            if not self._ready and not found.route.open:
+                raise _not_ready()
+            if int(headers.get(b"content-length", b"0")) > BODY_BYTES_MAX:
+                raise too_long()
+            return found
+        except NbaError as error:
+            return refused(error)
+
+    def answer(self, call: Call) -> Reply:
+        """What the engine says, or the refusal."""
+        try:
+            return Reply(200, _JSON, _encode(call.work(call)))
+        except NbaError as error:
+            return refused(error)
+        except RecursionError:
+            return refused(Refusal(400, "the facts are nested too deeply; send them flatter", "facts"))
+        except Exception:
+            _log.exception("%s %s failed", call.route.method, call.route.path)
+            return Reply(500, _PROBLEM, _encode(Problem("Internal Server Error", 500, "the service failed; its log says why")))
+
+    def _keep_time(self) -> None:
+        try:
+            self._engine.warm()
         except Exception:
             _log.exception("kernels could not be compiled; the service stays not ready")
             return
-        while True:
+        while not self._stopped.is_set():
             try:
-                await self._in_thread(self._engine.advance)
+                self._engine.advance()
             except NbaError as error:
                 _log.warning("time-outs are late, tried again in %s s: %s", ADVANCE_INTERVAL_S, error)
             except Exception:
@@ -116,25 +133,9 @@ class Application:
                 gc.collect()
                 gc.freeze()
                 self._ready = True
-            await asyncio.sleep(ADVANCE_INTERVAL_S)
+            self._stopped.wait(ADVANCE_INTERVAL_S)
 
-    async def _replied(self, scope: Mapping[str, Any], receive: Receive) -> Reply:
-        try:
-            headers = dict(scope["headers"])
-            route, answer, last = self._found(scope["method"], scope["path"], headers)
-            if not self._ready and not route.open:
-                raise _not_ready()
-            return Reply(200, events.JSON, _encode(await answer(Call(headers, last, receive))))
-        except NbaError as error:
-            problem, more = problems.problem_of(error), problems.headers_of(error)
-        except RecursionError:
-            problem, more = problems.problem_of(Refusal(400, "the facts are nested too deeply; send them flatter", "facts")), ()
-        except Exception:
-            _log.exception("%s %s failed", scope["method"], scope["path"])
-            problem, more = Problem("Internal Server Error", 500, "the service failed; its log says why"), ()
-        return Reply(problem.status, PROBLEM, _encode(problem), more)
-
-    def _found(self, method: str, path: str, headers: Mapping[bytes, bytes]) -> tuple[Route, Callable[[Call], Awaitable[Any]], str]:
+    def _found(self, method: str, path: str, headers: Mapping[bytes, bytes]) -> Call:
         last = ""
         found = self._routes.get(path)
         if found is None or path.endswith("/"):
@@ -144,10 +145,10 @@ class Application:
             self._require_token(headers)
         if found is None:
             raise Refusal(404, f"there is no path {path}; GET /openapi.json describes those there are")
-        wanted = found[0].method
-        if method != wanted and not (method == "HEAD" and wanted == "GET"):
-            raise Refusal(405, f"{path} came with {method}; use {wanted}", headers=[(b"allow", wanted.encode())])
-        return *found, last
+        route, work, may_wait = found
+        if method != route.method and not (method == "HEAD" and route.method == "GET"):
+            raise Refusal(405, f"{path} came with {method}; use {route.method}", headers=[(b"allow", route.method.encode())])
+        return Call(route, work, headers, last, may_wait)
 
     def _require_token(self, headers: Mapping[bytes, bytes]) -> None:
         scheme, _, given = headers.get(b"authorization", b"").partition(b" ")
@@ -156,25 +157,19 @@ class Application:
             raise Refusal(401, "this service asks for its token; send the header `Authorization: Bearer` and the token", "authorization",
                           headers=[(b"www-authenticate", b"Bearer")])
 
-    async def _decide(self, call: Call) -> Decision:
-        asked = problems.decoded(_DECIDE, await _json_body(call))
-        return await self._in_thread(lambda: self._decided(asked)) if self._decide_may_wait else self._decided(asked)
-
-    def _decided(self, asked: DecideBody) -> Decision:
+    def _decide(self, call: Call) -> Decision:
+        asked = problems.decoded(_DECIDE, _json_body(call))
         return self._engine.decide(asked.subject, facts=asked.facts, channel=asked.channel, limit=asked.limit, interaction=asked.interaction,
                                    request_id=asked.request_id, at=asked.at)
 
-    async def _record(self, call: Call) -> Receipt:
-        told = problems.decoded(_RECORD, await _json_body(call))
-        return await self._in_thread(lambda: self._engine.record(**msgspec.structs.asdict(told)))
+    def _record(self, call: Call) -> Receipt:
+        return self._engine.record(**msgspec.structs.asdict(problems.decoded(_RECORD, _json_body(call))))
 
-    async def _outcomes(self, call: Call) -> Receipt | list[Receipt]:
-        media_type = _media_type(call)
-        came = events.read(media_type, call.headers, await _body(call))
+    def _outcomes(self, call: Call) -> Receipt | list[Receipt]:
+        came = events.read(_media_type(call), call.headers, call.body)
         if isinstance(came, CloudEvent):
-            given = events.arguments(came)
-            return await self._in_thread(lambda: self._engine.record(**given))
-        return await self._in_thread(lambda: self._record_batch(came, [events.arguments(event) for event in came]))
+            return self._engine.record(**events.arguments(came))
+        return self._record_batch(came, [events.arguments(event) for event in came])
 
     def _record_batch(self, batch: list[CloudEvent], given: list[dict[str, Any]]) -> list[Receipt]:
         """One after the other, as they came; those that can be taken are taken, and the refusal names the others."""
@@ -192,56 +187,52 @@ class Application:
                           "again later: what was taken counts once", refused=refused)
         return receipts
 
-    async def _explain(self, call: Call) -> msgspec.Raw:
-        def explained() -> msgspec.Raw:
-            explanation = self._engine.explain(call.last)
-            return msgspec.Raw(_encode(ExplanationBody(explanation.decision, explanation.decision.funnel, explanation.actions)))
+    def _explain(self, call: Call) -> ExplanationBody:
+        explanation = self._engine.explain(call.last)
+        return ExplanationBody(explanation.decision, explanation.decision.funnel, explanation.actions)
 
-        return await self._in_thread(explained)
+    def _health(self, call: Call) -> HealthBody:
+        return HealthBody(**self._engine.health().to_dict())
 
-    async def _say_live(self, call: Call) -> dict[str, bool]:
+    def _promote(self, call: Call) -> Promoted:
+        """`Engine.promote` swaps, so that a request sent again would undo itself; this says who shall be in charge."""
+        asked = problems.decoded(_PROMOTE, _json_body(call))
+        with self._promoting:
+            if (self._engine.health().promoted_at is not None) != asked.challenger:
+                self._engine.promote()
+            health = self._engine.health()
+        return Promoted(health.model, health.challenger, health.promoted_at)
+
+    def _say_live(self, call: Call) -> dict[str, bool]:
         return {"live": True}
 
-    async def _say_ready(self, call: Call) -> dict[str, bool]:
+    def _say_ready(self, call: Call) -> dict[str, bool]:
         if not self._ready:
             raise _not_ready()
         return {"ready": True}
 
-    async def _say_openapi(self, call: Call) -> dict[str, Any]:
+    def _say_openapi(self, call: Call) -> dict[str, Any]:
         return self._description
 
-    async def _in_thread(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+def refused(error: NbaError) -> Reply:
+    """The answer to what is refused."""
+    problem = problems.problem_of(error)
+    return Reply(problem.status, _PROBLEM, _encode(problem), problems.headers_of(error))
+
+
+def too_long() -> Refusal:
+    return Refusal(413, f"the body is longer than {BODY_BYTES_MAX} bytes; send less at once")
 
 
 def _media_type(call: Call) -> str:
     return events.media_type_of(call.headers.get(b"content-type", b"").decode("latin-1"))
 
 
-async def _json_body(call: Call) -> bytes:
+def _json_body(call: Call) -> bytes:
     if call.headers.get(b"content-type") != b"application/json" and not events.is_json(media_type := _media_type(call)):
         raise Refusal(415, f"came {media_type or 'no content type'}; send {events.JSON}", "content-type")
-    return await _body(call)
-
-
-async def _body(call: Call) -> bytes:
-    """The whole body; refused as soon as it is known to be too long, or where the client went away before its end."""
-    if int(call.headers.get(b"content-length", b"0")) > BODY_BYTES_MAX:
-        raise _too_long()
-    message = await call.receive()
-    body: bytes = message.get("body", b"")
-    while message.get("more_body", False):
-        message = await call.receive()
-        body += message.get("body", b"")
-        if len(body) > BODY_BYTES_MAX:
-            raise _too_long()
-    if message["type"] != "http.request":
-        raise Refusal(400, "the connection was closed before the whole body had come")
-    return body
-
-
-def _too_long() -> Refusal:
-    return Refusal(413, f"the body is longer than {BODY_BYTES_MAX} bytes; send less at once")
+    return call.body
 
 
 def _not_ready() -> Refusal:

@@ -74,6 +74,35 @@ class ExplanationBody(msgspec.Struct):
     actions: Sequence[ActionExplanation]
 
 
+Row = Mapping[str, str | float | bool | None]
+"""One row of a table; times are RFC 3339. Rates of nothing and bounds that are not known yet are null."""
+
+
+class HealthBody(msgspec.Struct):
+    """How the models do; the same as `Health.to_dict()`, whose fields docs/health.md explains."""
+
+    actions: Sequence[Row]
+    groups: Sequence[Row]
+    comparisons: Sequence[Row]
+    model: str
+    challenger: str | None
+    promoted_at: datetime | None
+
+
+class PromoteBody(msgspec.Struct, forbid_unknown_fields=True):
+    """Who shall be in charge: the catalog's challenger, or with false its own model again. Sent twice it changes nothing more."""
+
+    challenger: bool
+
+
+class Promoted(msgspec.Struct):
+    """The models in charge and in the shadow, as sections of a catalog, and since when the challenger is in charge."""
+
+    model: str
+    challenger: str | None
+    promoted_at: datetime | None
+
+
 class RefusedEvent(msgspec.Struct, omit_defaults=True):
     """One event of a batch that was not taken, by its place in the batch, from 0."""
 

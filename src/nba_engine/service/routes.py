@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nba_engine.records import Decision, Receipt
-from nba_engine.service.bodies import CloudEvent, DecideBody, ExplanationBody, OutcomeData, RecordBody
+from nba_engine.service.bodies import CloudEvent, DecideBody, ExplanationBody, HealthBody, OutcomeData, Promoted, PromoteBody, RecordBody
 from nba_engine.service.events import ATTRIBUTES, BATCH, EVENT, JSON
 
 BODY_BYTES_MAX = 1_048_576
@@ -39,6 +39,8 @@ ROUTES = (
           {EVENT: CloudEvent, BATCH: list[CloudEvent], JSON: OutcomeData}, (*_READING, 404), tuple(f"ce-{name}" for name in ATTRIBUTES)),
     Route("GET", "/v1/explain/{decision_id}", "explain", "Every action of a decision: where it fell and why, or its terms and rank.",
           ExplanationBody, refuses=(404, 503)),
+    Route("GET", "/v1/health", "health", "How the models do: answers beside predictions, alarms, groups.", HealthBody, refuses=(503,)),
+    Route("POST", "/v1/promote", "promote", "Put the catalog's challenger in charge, or its model again.", Promoted, {JSON: PromoteBody}, _READING),
     Route("GET", "/live", "live", "The process answers.", dict[str, bool], open=True),
     Route("GET", "/ready", "ready", "Kernels are compiled and time-outs caught up: it decides.", dict[str, bool], refuses=(503,), open=True),
     Route("GET", "/openapi.json", "openapi", "This description.", dict[str, Any]),

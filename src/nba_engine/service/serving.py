@@ -13,6 +13,7 @@ import uvicorn
 
 from nba_engine.errors import RequestError
 from nba_engine.service.application import Application
+from nba_engine.service.asgi import Asgi
 
 TOKEN_VARIABLE = "NBA_TOKEN"
 STOPPING_S_MAX = 10
@@ -56,8 +57,8 @@ def url(listener: socket.socket) -> str:
 def server(application: Application) -> uvicorn.Server:
     """A server that logs to whatever logging is set up, warnings and worse, no line per request."""
     return uvicorn.Server(uvicorn.Config(
-        application, http="httptools", ws="none", lifespan="on", log_config=None, log_level="warning", access_log=False, server_header=False,
-        timeout_graceful_shutdown=STOPPING_S_MAX,
+        Asgi(application), http="httptools", ws="none", lifespan="on", log_config=None, log_level="warning", access_log=False,
+        server_header=False, proxy_headers=False, timeout_graceful_shutdown=STOPPING_S_MAX,
     ))  # fmt: skip
 
 
