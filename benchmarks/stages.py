@@ -29,7 +29,7 @@ STAGES = (
     ("beliefs: features and propensities", "nba_engine.beliefs", "Scorer.score"),
     ("priorities", "nba_engine.decision", "priorities"),
     ("win probabilities, slate, draw", "nba_engine.decision", "draw_slates"),
-    ("offers as records", "nba_engine.engine", "offers_of"),
+    ("offers as records", "nba_engine.decision", "_offers_of"),
     ("kept for explain and record", "nba_engine.engine", "place"),
 )
 """(what it does, module, attribute as the caller finds it): siblings, none inside another. One that is no longer there is left out and named."""

@@ -85,10 +85,11 @@ def test_a_cancelled_accept_is_taken_back(steps):
     accept, later, cancel, afterwards = steps[5:]
     taken = steps[4].offers[0].action
     before, after = (float(part.split()[0]) for part in accept.why[0].split(": ")[1].split(", "))
-    assert after > before and cancel.why[0].endswith(f"{after:.3f} before, {before:.3f} after")
+    back = [float(part.split()[0]) for part in cancel.why[0].split(": ")[1].split(", ")]
+    # What propensities are corrected by keeps what it has seen, as the scaling of facts does, so the last digits differ from before.
+    assert after > before and back == pytest.approx([after, before], rel=1e-2) and back[1] < before + (after - before) / 4
     assert any(line.startswith(f"not {taken}: contact_policy sold-already") for line in later.why)
     assert [o.action for o in afterwards.offers] == [o.action for o in steps[3].offers]
-    # The scaling of facts keeps what it has seen, so the last digits differ from before.
     assert [o.propensity for o in afterwards.offers] == pytest.approx([o.propensity for o in steps[3].offers], rel=1e-2)
 
 

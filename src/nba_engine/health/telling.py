@@ -74,7 +74,7 @@ def _challenge(health: Health) -> str:
 
 def _model(section: str) -> str:
     """A section as short as it can be written."""
-    told = {key: value for key, value in json.loads(section).items() if value not in (None, False)}
+    told = {key: value for key, value in json.loads(section).items() if value not in (None, False, "forever")}
     return told["kind"] if len(told) == 1 else json.dumps(told)
 
 

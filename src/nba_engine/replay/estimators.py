@@ -121,7 +121,7 @@ def finish_in_time(blocks: Blocks, atoms: Atoms | None, thresholds: Thresholds |
     """Blocks of a log whose writer learned, to an estimate: value and standard error with rows evened out (adaptive.py).
 
     The interval is Student's, but by betting (betting.py; stretched to hold the value) where the verdict is refused, for there no limit can be
-    trusted (docs/decisions/0018-adaptive-intervals.md). `atoms` are those of the whole log; None where rewards leave [0, 1].
+    trusted (docs/decisions/0020-adaptive-intervals.md). `atoms` are those of the whole log; None where rewards leave [0, 1].
     """
     from scipy.special import stdtrit
 

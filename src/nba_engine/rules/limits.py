@@ -14,7 +14,7 @@ from nba_engine.rules.values import EvaluationError
 
 STEPS_MAX = 5_000
 """Steps of one rule on one customer's facts."""
-CATALOG_STEPS_MAX = 2_000_000
+CATALOG_STEPS_MAX = 1_500_000
 """Steps of all distinct conditions of a catalog that are not compiled, each at its worst: four hundred that may take STEPS_MAX."""
 ITEMS_MAX = 1_000
 """Items of a list or map that a macro goes through."""
