@@ -115,7 +115,7 @@ class Beliefs:
     """
 
     def __init__(self, plan: Plan, entities: Sequence[Entity]) -> None:
-        self.features = Features(plan.encoder.columns, crosses=plan.catalog.definition.crosses)
+        self.features = Features(plan.encoder.columns, crosses=plan.catalog.definition.crosses, constant=plan.constant)
         self.entities = tuple(entities)
         self.plan = plan
         self._vocabulary = plan.encoder.vocabulary

@@ -109,6 +109,11 @@ class Plan:
     def n_candidates(self) -> int:
         return len(self.action)
 
+    @property
+    def constant(self) -> frozenset[str]:
+        """The built-in facts that tell no two customers apart: all channels are one, or of one direction."""
+        return frozenset(name for name, texts in (("channel", self.channel_ids), ("direction", self.directions)) if len(set(texts)) < 2)
+
     def control_group(self, seed: int, subject: str) -> ControlGroup | None:
         """The control group that serves a subject, by a hash of its name."""
         if not self.control_groups:

@@ -19,7 +19,7 @@ all of it, the straight line and the hats less, the hats least (docs/decisions/0
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from copy import copy
 
 import numpy as np
@@ -57,6 +57,7 @@ class Features:
     columns : the encoded row's columns in order; those whose fact is no predictor give no features. An age needs the column `now`.
     categories_max : texts per column with a feature of their own, the vocabulary's first ones; later ones share "other".
     crosses : pairs of column names, each among `crossable`
+    constant : columns that say the same of every row. They give no features, which would only be the bias once more, unsure and in motion.
 
     Attributes
     ----------
@@ -65,13 +66,14 @@ class Features:
     names : (fact, bin) of each feature. A text stands as its code (`#3`); `names_of` puts the texts in.
     """
 
-    def __init__(self, columns: Sequence[Column], categories_max: int = 32, crosses: Sequence[tuple[str, str]] = ()) -> None:
+    def __init__(self, columns: Sequence[Column], categories_max: int = 32, crosses: Sequence[tuple[str, str]] = (),
+                 constant: Collection[str] = ()) -> None:
         names = [("bias", "")]
         blocks: list[tuple[int, int, int, int, int]] = []
         self.active_max = 2
         n_numbers = n_lists = 0
         for i, column in enumerate(columns):
-            for kind in _kinds_of(column):
+            for kind in () if column.name in constant else _kinds_of(column):
                 bins = _bins_of(kind, categories_max)
                 absent = 0 if kind == _CYCLE else 2
                 is_number = kind in (_INT, _DOUBLE, _AGE)
