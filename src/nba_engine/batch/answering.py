@@ -155,8 +155,7 @@ class _Worker:
         asked, plan, work, n = self.requests, self.standing.plan, self.work, b - a
         chunk = slice(start + a, start + b)
         work.at_us[:n], work.channel_index[:n] = asked.at_us[chunk], asked.channel_index[chunk]
-        work.noise_keys[:n] = [plan.noise_key(self.standing.seed, subject, key, at_us) for subject, key, at_us in
-                               zip(asked.subjects[chunk], self.keys[chunk], asked.at_us[chunk].tolist(), strict=True)]
+        work.noise_keys[:n] = plan.noise_keys(self.standing.seed, asked.subjects[chunk], self.keys[chunk], asked.at_us[chunk])
         work.kinds[:n], work.limits[:n] = plan.exploration.kind, self.limit
         for r, group in enumerate(groups[a:b]):
             if group is not None:

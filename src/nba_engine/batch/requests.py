@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -62,11 +61,12 @@ def read(table: Any, plan: Plan, now_us: int) -> Requests:
 
 def interaction_keys(requests: Requests, n_decisions: Callable[[str], int]) -> list[str]:
     """The interaction of each row: the one it names, else one of its own, numbered per subject as `decide` would row by row."""
-    asked: Counter[str] = Counter()
+    asked: dict[str, int] = {}
     keys: list[str] = []
     for subject, named in zip(requests.subjects, requests.interactions, strict=True):
-        asked[subject] += 1
-        keys.append(named if named is not None else f"#{n_decisions(subject) + asked[subject]}")
+        before = asked.get(subject)
+        n = asked[subject] = 1 + (n_decisions(subject) if before is None else before)
+        keys.append(f"#{n}" if named is None else named)
     return keys
 
 

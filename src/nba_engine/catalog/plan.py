@@ -6,6 +6,7 @@ the order of the actions, those of one action side by side.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,7 +17,7 @@ from nba_engine.arbitration.exploration import Exploration
 from nba_engine.catalog.catalog import Catalog
 from nba_engine.contact.rules import ContactRules
 from nba_engine.facts.encoding import Encoder
-from nba_engine.numerics.random import key_of
+from nba_engine.numerics.random import key_of, keys_of_texts
 from nba_engine.rules.index import RuleIndex
 
 Words = npt.NDArray[np.uint64]
@@ -125,4 +126,9 @@ class Plan:
         """Names the noise of a subject's sticky window: the interaction, or a span of time."""
         window = f"window {at_us // self.sticky_us}" if self.sticky_us else interaction
         return key_of(f"{seed}\x1f{subject}\x1f{window}")
+
+    def noise_keys(self, seed: int, subjects: Sequence[str], interactions: Sequence[str], at_us: npt.NDArray[np.int64]) -> Words:
+        """`noise_key` of many, uint64[n]."""
+        windows = [f"window {k}" for k in (at_us // self.sticky_us).tolist()] if self.sticky_us else interactions
+        return keys_of_texts([f"{seed}\x1f{subject}\x1f{window}" for subject, window in zip(subjects, windows, strict=True)])
 

@@ -6,6 +6,7 @@ The hash is the finaliser of splitmix64 (Steele, Lea, Flood 2014, "Fast splittab
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +22,12 @@ _SHIFT_30, _SHIFT_27, _SHIFT_31, _SHIFT_11 = np.uint64(30), np.uint64(27), np.ui
 def key_of(text: str) -> int:
     """A stable 64-bit key of a text (BLAKE2b), the same in every process and on every machine; about 1 us."""
     return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
+
+
+def keys_of_texts(texts: Iterable[str]) -> npt.NDArray[np.uint64]:
+    """`key_of` of many, uint64[n]; about 0.7 us each."""
+    blake2b = hashlib.blake2b
+    return np.frombuffer(b"".join([blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest() for text in texts]), "<u8")
 
 
 def keys_of(keys: npt.NDArray[np.uint64], parts: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
