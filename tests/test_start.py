@@ -123,6 +123,21 @@ def test_first_decisions_with_a_warm_cache_compile_nothing_and_skip_the_tables_f
     assert (compiled, heavy) == ("[] True", "[]")
 
 
+def test_what_comes_later_compiles_nothing_either(warmed):
+    """Stock-taking, inheriting and a table come after some hundred answers, when a kernel that has to be compiled would stall a call for seconds."""
+    later = """
+compiled.clear()
+calls = [engine.decide(f"customer-{i}", channel="call", facts={"age": 20 + i % 50, "intent": "cancel"}, limit=1) for i in range(600)]
+for i, decision in enumerate(calls):
+    for offer in decision.offers:
+        engine.record(decision.id, "accepted" if i % 7 == 0 else "declined", action=offer.action)
+engine.decide_batch({"subject": ["one", "two"]})
+engine.health()
+print(len(engine._memory.state.beliefs.model._given) > 0, compiled)
+"""
+    assert run(FIRST_DECISIONS + later) == ["True []"]
+
+
 def test_warming_twice_compiles_nothing(warmed):
     assert run(FIRST_DECISIONS + "compiled.clear()\nengine.warm()\nprint(compiled)") == ["[]"]
 

@@ -32,7 +32,7 @@ Ints = npt.NDArray[np.int32]
 Offsets = npt.NDArray[np.int64]
 Entity = tuple[str, str]
 
-_INHERITED_FROM = 4
+INHERITED_FROM = 4
 """The first stock-taking at which entities inherit."""
 _ACTION = 3
 """The level of actions on a path."""
@@ -225,7 +225,7 @@ class Beliefs:
         if pair is not None:
             self._cross([pair])
         stock = self.n_outcomes // STOCK_EVERY
-        if stock >= _INHERITED_FROM:
+        if stock >= INHERITED_FROM:
             self.model.inherit(stock)
 
     def _cross(self, pairs: Sequence[tuple[str, str]]) -> None:

@@ -27,8 +27,19 @@ def warm(kinds: Collection[str] = ()) -> float:
                 engine.record(decision.id, "declined", action=offer.action, at=_AT)
                 engine.record(decision.id, "accepted", action=offer.action, at=_AT)
             engine.explain(decision.id)
-        engine.learn({"subject": ["somebody"], "channel": ["call"], "at": [_AT], "action": ["a0"], "label": ["accepted"], "age": [30]})
+        engine.learn(_past())
+        engine.decide("somebody", channel="call", at=_AT)
     return time.perf_counter() - started
+
+
+def _past() -> dict[str, list[object]]:
+    """So many answers to two siblings that models take stock and the others of their group inherit."""
+    from nba_engine.beliefs import INHERITED_FROM
+    from nba_engine.facts.watching import STOCK_EVERY
+
+    n = 2 * STOCK_EVERY * INHERITED_FROM  # every family has its turn while that number doubles
+    return {"subject": ["somebody"] * n, "channel": ["call"] * n, "at": [_AT] * n, "action": [f"a{i % 2 * 2}" for i in range(n)],
+            "label": [("accepted", "declined")[i % 3 % 2] for i in range(n)], "age": [30 + i % 7 for i in range(n)]}
 
 
 def _catalog(model: str, exploration: str) -> dict[str, object]:
