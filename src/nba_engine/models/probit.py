@@ -54,6 +54,7 @@ class Probit:
         self._sums = np.zeros((n_entities, n_features, 2), dtype=np.int64)
         self._packed = posterior.scoring_copy(n_features, n_entities)
         self._is_behind = True
+        self._work = np.empty((4, self._paths.shape[1], 0))  # scratch of an update, as long as rows turn out to be
 
     def scratch(self, n_rows: int) -> tuple[npt.NDArray[np.float32], Floats]:
         """Arrays for scoring up to `n_rows` rows at once, one thread at a time: 8 bytes a row and entity."""
@@ -158,9 +159,10 @@ class Probit:
         entities = self._entities[candidate]
         deltas = np.empty((2, n_active, entities.size), dtype=np.int32)
         active = index[:n_active].copy()
-        work = np.empty((4, entities.size, n_active))
-        self.expected = filtering._fill_update(active, value, entities, self._prior, float(reward), float(stamp[0]), self._sums, self._packed, work,
-                                               deltas)
+        if self._work.shape[2] < n_active:
+            self._work = np.empty((4, self._paths.shape[1], len(index)))
+        self.expected = filtering._fill_update(active, value, entities, self._prior, float(reward), float(stamp[0]), self._sums, self._packed,
+                                               self._work, deltas)
         self.version += 1
         return Receipt(active, entities, deltas, 0, *stamp)
 
