@@ -46,34 +46,27 @@ class Figures:
 
 
 def measure(effort: Effort) -> Figures:
-    """All figures; some 20 s of compiling on a machine that never ran them, then about 1 ms per call."""
-    timings, numbers = _decisions(effort)
-    timings |= alternating({**_rooms(), **_winning()}, effort.n_rounds, effort.n_calls)
-    numbers |= {f"total variation, {name}": total_variation(win_probability(*WORLDS[name]), name) for name in ("all-200-contend", "64-contend")}
-    return Figures(timings, numbers)
-
-
-def _decisions(effort: Effort) -> tuple[dict[str, Timing], dict[str, float]]:
-    """decide taking turns with the generated function and the rules alone; then record, on three engines."""
+    """All figures; up to a minute of compiling on a machine that never ran them, then about 2 ms for a call of each."""
     customers, facts, catalog = world.customers(200), setting.customers(), setting.catalog(N_ACTIONS)
     eligible = world.generated_rules(world.make(N_ACTIONS))
     with ExitStack() as stack:
-        memory = stack.enter_context(nba.Engine(catalog))
-        memory.warm()
-        decide = setting.deciding(memory, facts)
+        fresh = stack.enter_context(nba.Engine(catalog))  # beliefs of a first day: what is recorded teaches other engines
+        fresh.warm()
         cases = {
-            "decide": Case(decide),
+            "decide": Case(setting.deciding(fresh, facts)),
             "generated Python": Case(lambda k: eligible(customers[k % 200], world.NOW)),
             "rules alone": rules_alone(catalog, facts),
+            "record, memory": _record(stack.enter_context(nba.Engine(catalog)), facts),
+            **_rooms(),
         }
-        timings = alternating(cases, effort.n_rounds, effort.n_calls)  # beliefs are those of a first day: nothing was learned yet
-        timings |= alternating({"record, memory": _record(memory, facts)}, effort.n_rounds, effort.n_calls)
+        timings = alternating(cases, effort.n_rounds, effort.n_calls)  # taking turns: a machine that slows down slows both sides of a ratio
         for sync in ("os", "disk"):
             folder = stack.enter_context(tempfile.TemporaryDirectory())
             engine = stack.enter_context(nba.Engine(catalog, store=folder, sync=sync))
             timings |= alternating({f"record, sync={sync}": _record(engine, facts)}, effort.n_rounds, effort.n_calls)
-        n_eligible = [len(eligible(c, world.NOW)) for c in customers]
-        return timings, {"share eligible": float(np.mean(n_eligible)) / N_ACTIONS}
+    timings |= alternating(_winning(), effort.n_rounds, effort.n_calls)
+    numbers = {f"total variation, {name}": total_variation(win_probability(*WORLDS[name]), name) for name in ("all-200-contend", "64-contend")}
+    return Figures(timings, numbers | {"share eligible": float(np.mean([len(eligible(c, world.NOW)) for c in customers])) / N_ACTIONS})
 
 
 def _record(engine: nba.Engine, facts: list[dict[str, Any]]) -> Case:

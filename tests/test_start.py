@@ -51,6 +51,18 @@ def _fill_first(out):
 def _fill_second(out):
     out[0] = 2.0
 """
+WRITTEN_NUMBERS = """
+from nba_engine.numerics.kernel import kernel, scalar
+
+@scalar
+def _twice(number):
+    return 2 * number
+
+@kernel
+def _fill(out):
+    for i in range(out.shape[0]):
+        out[i] = _twice(1) + _twice(2) + _twice(i)
+"""
 RUN_BOTH = """
 import numpy, warnings
 with warnings.catch_warnings(record=True) as told:
@@ -140,6 +152,16 @@ print(len(engine._memory.state.beliefs.model._given) > 0, compiled)
 
 def test_warming_twice_compiles_nothing(warmed):
     assert run(FIRST_DECISIONS + "compiled.clear()\nengine.warm()\nprint(compiled)") == ["[]"]
+
+
+def test_what_a_second_process_compiles_ahead_is_of_use_to_the_first(warmed):
+    ahead = "from nba_engine.warming import warm_ahead\nwarm_ahead()\nimport sys\nprint(compiled, 'nba_engine.arbitration.winning' in sys.modules)"
+    assert run(FIRST_DECISIONS.partition("import nba_engine as nba")[0] + ahead) == ["[] True"]
+
+
+def test_a_number_written_in_a_call_gets_no_form_of_its_own(tmp_path):
+    (tmp_path / "kernels.py").write_text(WRITTEN_NUMBERS, "utf-8")
+    assert run("import numpy, kernels\nkernels._fill(numpy.zeros(3))\nprint(len(kernels._twice.signatures))", tmp_path) == ["1"]
 
 
 def test_a_folder_that_was_filled_and_may_not_be_written_is_used(baked):

@@ -32,6 +32,18 @@ def warm(kinds: Collection[str] = ()) -> float:
     return time.perf_counter() - started
 
 
+def warm_ahead() -> None:
+    """What `warm` comes to late: what draws slates, then what learns. For a second process, which compiles into the same folder meanwhile."""
+    import numpy as np
+
+    from nba_engine.arbitration.exploration import Exploration
+    from nba_engine.arbitration.slates import pmf
+    from nba_engine.engine import Engine
+
+    pmf(Exploration(), np.ones(2), np.ones(2), np.ones(2, np.uint8), -1)
+    Engine(Catalog.from_dict(_catalog(*_PLAYED[0]))).learn(_past())
+
+
 def _past() -> dict[str, list[object]]:
     """So many answers to two siblings that models take stock and the others of their group inherit."""
     from nba_engine.beliefs import INHERITED_FROM
@@ -57,3 +69,7 @@ def _catalog(model: str, exploration: str) -> dict[str, object]:
         "exploration": {"kind": exploration},
         "model": {"kind": model},
     }
+
+
+if __name__ == "__main__":
+    warm_ahead()
