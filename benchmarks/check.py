@@ -40,7 +40,7 @@ def main() -> int:
     from benchmarks import bench_models, contract, counts
     from benchmarks.figures import Effort, Figures, measure
 
-    base, more = measure(Effort(n_rounds=5, n_calls=300)), contract.measure_for_check()
+    base, more = measure(Effort(n_rounds=15, n_calls=100)), contract.measure_for_check()
     scoring = {"scoring, every action taught / none": bench_models.taught_by_untaught()}
     found = Figures(base.timings | more.timings, base.numbers | counts.measure() | scoring)
     failed = 0
