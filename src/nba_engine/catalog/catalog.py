@@ -162,6 +162,18 @@ def engagement_rules(path: KeyPath, record: Ruled) -> Iterator[tuple[KeyPath, st
             yield (*path, stage, k), text
 
 
+def levels_of(definition: Definition, action_index: int) -> list[tuple[KeyPath, Ruled]]:
+    """Where rules of an action stand, from its issue down to itself, with what stands there."""
+    action = definition.actions[action_index]
+    found: list[tuple[KeyPath, Ruled]] = []
+    if action.issue is not None:
+        issue = definition.issues[action.issue]
+        found.append((("issues", action.issue), issue))
+        if action.group is not None:
+            found.append((("issues", action.issue, "groups", action.group), issue.groups[action.group]))
+    return [*found, (("actions", action_index), action)]
+
+
 def rule_places(definition: Definition) -> Iterator[tuple[KeyPath, str, bool]]:
     """Every text of the rule language: its path, the text, and whether it must be a number (a value) instead of a bool."""
     ruled: list[tuple[KeyPath, Ruled]] = []

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from nba_engine.catalog.catalog import Catalog, engagement_rules, rule_places
+from nba_engine.catalog.catalog import Catalog, engagement_rules, levels_of, rule_places
 from nba_engine.catalog.checking_tables import table_findings
 from nba_engine.catalog.contradictions import Possible, implies, never_false, never_true
 from nba_engine.catalog.definition import Action, Channel, Definition, Ruled
@@ -162,13 +162,7 @@ def _shadowed(catalog: Catalog) -> Iterator[Finding]:
         if not issue.groups:
             yield from _repeated(catalog, [(("issues", issue_name), issue)])
     for i, action in enumerate(definition.actions):
-        chain: list[tuple[KeyPath, Ruled]] = []
-        if action.issue is not None:
-            issue = definition.issues[action.issue]
-            chain.append((("issues", action.issue), issue))
-            if action.group is not None:
-                chain.append((("issues", action.issue, "groups", action.group), issue.groups[action.group]))
-        chain.append((("actions", i), action))
+        chain = levels_of(definition, i)
         yield from _repeated(catalog, chain)
         for k, treatment in enumerate(action.treatments):
             yield from _repeated(catalog, [*chain, (("actions", i, "treatments", k), treatment)])

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from nba_engine.catalog.catalog import RULE_STAGES, Catalog
-from nba_engine.catalog.definition import Ruled
-from nba_engine.catalog.loading import KeyPath, place_of
+from nba_engine.catalog.catalog import RULE_STAGES, Catalog, levels_of
+from nba_engine.catalog.loading import place_of
 
 STAGES = ("available", *RULE_STAGES, "contact", "value", "arbitration", "offered")
 """Where a candidate may fall, in order; what is offered did not."""
@@ -27,14 +26,8 @@ def asked(catalog: Catalog, action_index: int, treatment: str | None) -> Iterato
     """The rules of an action in one of its treatments, stage by stage."""
     definition = catalog.definition
     action = definition.actions[action_index]
-    levels: list[tuple[KeyPath, Ruled]] = []
-    if action.issue is not None:
-        issue = definition.issues[action.issue]
-        levels.append((("issues", action.issue), issue))
-        if action.group is not None:
-            levels.append((("issues", action.issue, "groups", action.group), issue.groups[action.group]))
-    levels.append((("actions", action_index), action))
-    levels += [(("actions", action_index, "treatments", k), t) for k, t in enumerate(action.treatments) if t.id == treatment]
+    own = [(("actions", action_index, "treatments", k), t) for k, t in enumerate(action.treatments) if t.id == treatment]
+    levels = [*levels_of(definition, action_index), *own]
     for stage in RULE_STAGES:
         for path, level in levels:
             texts = getattr(level, stage)
