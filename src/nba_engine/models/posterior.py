@@ -100,7 +100,6 @@ def _fill_sums(prior, index, entities, deltas, sign, sums, packed, work):
     """`work` f64[>= 4, >= n_levels, >= n_active] is scratch."""
     for level in range(entities.shape[0]):
         entity, into, means, deviations = entities[level], sums[entities[level]], work[2, level], work[3, level]
-        _own_column(packed, entity)
         for i in range(index.shape[0]):
             into[index[i], 0] += sign * np.int64(deltas[0, i, level])
             into[index[i], 1] += sign * np.int64(deltas[1, i, level])
@@ -109,11 +108,9 @@ def _fill_sums(prior, index, entities, deltas, sign, sums, packed, work):
         for i in range(index.shape[0]):
             means[i] = min(max(np.rint(means[i] * (1.0 / MEAN_UNIT)), -_INT16_MAX), _INT16_MAX)
             deviations[i] = min(np.rint(math.sqrt(deviations[i] * (of_bias if index[i] == 0 else of_others)) * _INT16_MAX), _INT16_MAX)
-    for i in range(index.shape[0]):  # by feature: what stands side by side is written together
-        for level in range(entities.shape[0]):
-            column = column_of(packed, entities[level])
-            packed[index[i], 0, column] = np.int16(work[2, level, i])
-            packed[index[i], 1, column] = np.int16(work[3, level, i])
+        column = _own_column(packed, entity)
+        for i in range(index.shape[0]):
+            packed[index[i], 0, column], packed[index[i], 1, column] = np.int16(means[i]), np.int16(deviations[i])
 
 
 @kernel
