@@ -101,7 +101,7 @@ def test_what_is_taken_back_leaves_no_trace(told):
         twice, once = after(told, n), after(told[1:] if told[1][0] != "cancelled" else [("presented", None)], n)
         if told[1] == ("declined", None):
             assert str(twice) == str(once)
-        assert [r for r in twice.actions] == [r for r in once.actions] or n == 0
+        assert repr(twice.actions) == repr(once.actions) or n == 0  # what is not a number is not equal to itself
         assert twice.groups == once.groups or n == 0
         film = [r for r in twice.actions if r.action == "film"]
         assert film and film[0].answers == n + (told[1] == ("declined", None)) and film[0].impressions == n + (told[1][0] != "skipped")
