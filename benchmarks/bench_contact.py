@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from nba_engine.contact.history import Contacts
+from nba_engine.contact.names import Shown
 from nba_engine.contact.rules import FOREVER, Candidates, ContactChannel, ContactPolicy, ContactRules, ReasonRule
 from nba_engine.contact.similarity import ContactAction, Similarity
 from nba_engine.contact.suppression import clear_suppressed
@@ -67,11 +68,11 @@ def contact_world(n_events, n_policies, n_actions):
     )
     contacts.retention = rules.retention
     for offer, action, channel, label, reason, at_us in _said(n_events, n_actions):
-        place = {"interaction_key": offer // 3, "action": action, "treatment": None, "channel": channel.name, "direction": channel.direction}
+        shown = Shown(action, None, channel.name, channel.direction)
         if label is None:
-            contacts.present("s", offer, at_us=at_us, **place)
+            contacts.present("s", offer, offer // 3, shown, at_us)
         else:
-            contacts.answer("s", offer, at_us=at_us, label=label, reason=reason, **place)
+            contacts.answer("s", offer, offer // 3, shown, label, reason, at_us)
     return rules, contacts
 
 
@@ -160,9 +161,9 @@ def test_plain_loop(benchmark, n_events):
 @pytest.mark.parametrize("n_events", [5, 256])
 def test_record_one_answer(benchmark, n_events):
     _, contacts = contact_world(n_events, 10, 1_000)
-    place = {"interaction_key": 1, "action": "a1", "treatment": None, "channel": "call", "direction": "inbound"}
+    shown = Shown("a1", None, "call", "inbound")
     offers = iter(range(10**6, 10**9))
-    benchmark(lambda: contacts.answer("s", next(offers), label="declined", reason=None, at_us=NOW, **place))
+    benchmark(lambda: contacts.answer("s", next(offers), 1, shown, "declined", None, NOW))
 
 
 @pytest.mark.parametrize("n_actions", [1_000, 10_000])

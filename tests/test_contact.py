@@ -9,6 +9,7 @@ import pytest
 
 from nba_engine.contact.history import EVENT, EVENTS_PER_SUBJECT_MAX, Contacts
 from nba_engine.contact.listing import closes, suppressions
+from nba_engine.contact.names import Shown
 from nba_engine.contact.rules import FOREVER, Candidates, ContactChannel, ContactPolicy, ContactRules, ReasonRule, Retention
 from nba_engine.contact.similarity import ContactAction, Similarity, similar_blocks
 from nba_engine.contact.suppression import clear_suppressed
@@ -71,9 +72,9 @@ class Book:
         at_us = int(at * DAY)
         self.log.append({"verb": verb, "offer": offer, "interaction": interaction, "at": at_us, "label": label, "reason": reason, **place})
         if verb == "present":
-            self.contacts.present("s", offer, interaction_key=interaction, at_us=at_us, **place)
+            self.contacts.present("s", offer, interaction, Shown(**place), at_us)
         elif verb == "answer":
-            self.contacts.answer("s", offer, interaction_key=interaction, at_us=at_us, label=label, reason=reason, **place)
+            self.contacts.answer("s", offer, interaction, Shown(**place), label, reason, at_us)
         else:
             getattr(self.contacts, verb)("s", offer)
         return self

@@ -19,6 +19,7 @@ from nba_engine.catalog.durations import FOREVER_US
 from nba_engine.catalog.plan import Plan
 from nba_engine.challenger import Challenger
 from nba_engine.contact.history import Contacts
+from nba_engine.contact.names import Shown
 from nba_engine.decision import Workspace
 from nba_engine.errors import FactsError, OutcomeError
 from nba_engine.facts.encoding import Row
@@ -185,26 +186,26 @@ def restore(state: State, kept: Kept, later: Iterable[tuple[Outcome | None, int,
             kept.events[outcome.event_id] = Receipt(outcome.decision_id, outcome.action, outcome.label, outcome.event_id, False, False, offer.reward)
 
 
-def contact_keys(kept: Kept, position: int) -> dict[str, Any]:
-    """How contact history names an offer."""
-    decision, offer = kept.decision, kept.decision.offers[position]
-    return {"interaction_key": key_of(decision.interaction), "action": offer.action, "treatment": offer.treatment, "channel": offer.channel}
-
-
 def _offer_key(kept: Kept, position: int) -> int:
     return key_of(f"{kept.decision.id}\x1f{position}")
 
 
+def _contact(state: State, kept: Kept, position: int) -> tuple[str, int, int, Shown]:
+    """How contact history names an offer: the subject, the keys of offer and interaction, what was shown."""
+    decision, offer = kept.decision, kept.decision.offers[position]
+    channel = _channel(state, offer.channel)
+    shown = Shown(offer.action, offer.treatment, offer.channel, None if channel is None else channel.direction)
+    return decision.subject, _offer_key(kept, position), key_of(decision.interaction), shown
+
+
 def _present(state: State, kept: Kept, position: int, at_us: int) -> None:
-    offer, channel_name = kept.offers[position], kept.decision.offers[position].channel
+    offer = kept.offers[position]
     if offer.label in _skipping(state):
         offer.label = None
     if offer.presented_at_us is not None:
         return
-    channel = _channel(state, channel_name)
     offer.presented_at_us = at_us
-    state.contacts.present(kept.decision.subject, _offer_key(kept, position), **contact_keys(kept, position),
-                           direction=None if channel is None else channel.direction, at_us=at_us)
+    state.contacts.present(*_contact(state, kept, position), at_us)
     state.watch.presented(kept, position)
     schedule(state, kept, position)
 
@@ -221,10 +222,7 @@ def _skip(state: State, kept: Kept, position: int, label: str) -> None:
 def _answer(state: State, kept: Kept, position: int, outcome: Outcome) -> bool:
     """The offer's answer, in place of an earlier one; returns whether the beliefs were taught."""
     offer, definition = kept.offers[position], state.plan.catalog.definition
-    channel = _channel(state, kept.decision.offers[position].channel)
-    state.contacts.answer(
-        kept.decision.subject, _offer_key(kept, position), **contact_keys(kept, position),
-        direction=None if channel is None else channel.direction, label=outcome.label, reason=outcome.reason, at_us=outcome.at_us)
+    state.contacts.answer(*_contact(state, kept, position), outcome.label, outcome.reason, outcome.at_us)
     if offer.presented_at_us is None:
         offer.presented_at_us = outcome.at_us
         state.watch.presented(kept, position)

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nba_engine.contact.names import DIRECTIONS, PRESENTED, PRESENTED_NUMBER, Names, treatment_text
-from nba_engine.contact.rules import Direction, Retention
+from nba_engine.contact.names import PRESENTED, PRESENTED_NUMBER, Names, Shown
+from nba_engine.contact.rules import Retention
 
 EVENTS_PER_SUBJECT_MAX = 256
 """Events kept per subject; only suppressions that last for ever may exceed it."""
@@ -108,48 +108,24 @@ class Contacts:
         """The subject's history, an empty one if nothing is known; reading creates nothing."""
         return self._histories.get(subject, _NOTHING)
 
-    def present(
-        self,
-        subject: str,
-        offer_key: int,
-        *,
-        interaction_key: int,
-        action: str,
-        treatment: str | None,
-        channel: str | None,
-        direction: Direction | None,
-        at_us: int,
-    ) -> None:
+    def present(self, subject: str, offer_key: int, interaction_key: int, shown: Shown, at_us: int) -> None:
         """The offer reached the customer. Known already, it keeps its place and the earliest time.
 
         `offer_key` and `interaction_key` are 64-bit keys (`numerics.random.key_of`), the first one unique per subject.
         """
-        self._shown(subject, offer_key, interaction_key, action, treatment, channel, direction, at_us)
+        self._present(subject, offer_key, interaction_key, shown, at_us)
 
-    def answer(
-        self,
-        subject: str,
-        offer_key: int,
-        *,
-        interaction_key: int,
-        action: str,
-        treatment: str | None,
-        channel: str | None,
-        direction: Direction | None,
-        label: str,
-        reason: str | None,
-        at_us: int,
-    ) -> None:
+    def answer(self, subject: str, offer_key: int, interaction_key: int, shown: Shown, label: str, reason: str | None, at_us: int) -> None:
         """The offer's current answer, in place of any earlier one; it implies that the offer was presented by then."""
         if label == PRESENTED:
             raise ValueError(f"{PRESENTED!r} is an exposure, not an answer; call present")
-        history, event, answered = self._shown(subject, offer_key, interaction_key, action, treatment, channel, direction, at_us)
+        history, event, answered = self._present(subject, offer_key, interaction_key, shown, at_us)
         if answered >= 0:
             history.keep(np.arange(history.n_events) != answered)
-        _, key, interaction, action_number, treatment_number, _, _, channel_number, direction_number = event
+        _, key, interaction, action, treatment, _, _, channel, direction = event
         number = self.names.number
-        self._append(history, (at_us, key, interaction, action_number, treatment_number, number("label", label),
-                               -1 if reason is None else number("reason", reason), channel_number, direction_number))
+        self._append(history, (at_us, key, interaction, action, treatment, number("label", label), -1 if reason is None else number("reason", reason),
+                               channel, direction))
 
     def extend(self, subjects: Sequence[str], events: npt.NDArray[Any], offsets: npt.NDArray[np.int64]) -> None:
         """Take in events from elsewhere, EVENT[n], of offers that are not known here: `events[offsets[i]:offsets[i + 1]]` are those of subject i."""
@@ -204,20 +180,17 @@ class Contacts:
             history.events[: len(rows)] = rows
             history.n_events = len(rows)
 
-    def _shown(self, subject: str, offer_key: int, interaction_key: int, action: str, treatment: str | None, channel: str | None,
-               direction: Direction | None, at_us: int) -> tuple[History, tuple[int, ...], int]:
+    def _present(self, subject: str, offer_key: int, interaction_key: int, shown: Shown, at_us: int) -> tuple[History, tuple[int, ...], int]:
         """See to the offer's presentation; returns the history, that event, and the row of the offer's answer or -1."""
         history = self._histories.get(subject)
         if history is None:
             history = self._histories[subject] = History()
-        shown, answered = self._find(history, offer_key)
-        if shown >= 0:
-            history.events["at"][shown] = min(at_us, int(history.events["at"][shown]))
-            return history, _LAYOUT.unpack_from(history.raw, shown * _LAYOUT.size), answered
-        number = self.names.number
-        event = (at_us, offer_key, interaction_key & _KEY_MASK, number("action", action), number("treatment", treatment_text(action, treatment)),
-                 PRESENTED_NUMBER, -1, -1 if channel is None else number("channel", channel),
-                 -1 if direction is None else DIRECTIONS.index(direction))
+        presented, answered = self._find(history, offer_key)
+        if presented >= 0:
+            history.events["at"][presented] = min(at_us, int(history.events["at"][presented]))
+            return history, _LAYOUT.unpack_from(history.raw, presented * _LAYOUT.size), answered
+        action, treatment, channel, direction = self.names.numbers(shown)
+        event = at_us, offer_key, interaction_key & _KEY_MASK, action, treatment, PRESENTED_NUMBER, -1, channel, direction
         self._append(history, event)
         return history, event, answered
 
@@ -225,17 +198,17 @@ class Contacts:
     def _find(history: History, offer_key: int) -> tuple[int, int]:
         """The rows of the offer's presentation and of its answer, -1 where there is none."""
         raw, key, stop = history.raw, _KEY.pack(offer_key), history.n_events * _LAYOUT.size
-        shown = answered = -1
+        presented = answered = -1
         at = raw.find(key, 0, stop)
         while at >= 0:
             row, within = divmod(at, _LAYOUT.size)
             if within == _OFFER_AT:  # else other fields happen to have these bytes
                 if raw[at - _OFFER_AT + _LABEL_AT : at - _OFFER_AT + _LABEL_AT + 2] == _PRESENTED_BYTES:
-                    shown = row
+                    presented = row
                 else:
                     answered = row
             at = raw.find(key, at + 1, stop)
-        return shown, answered
+        return presented, answered
 
     def _append(self, history: History, event: tuple[int, ...]) -> None:
         n = history.n_events

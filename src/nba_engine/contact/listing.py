@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from nba_engine.contact.history import History
-from nba_engine.contact.names import DIRECTIONS, treatment_parts
-from nba_engine.contact.rules import FOREVER, ContactPolicy, ContactRules, Direction, ReasonRule
+from nba_engine.contact.names import DIRECTIONS, Direction, treatment_parts
+from nba_engine.contact.rules import FOREVER, ContactPolicy, ContactRules, ReasonRule
 from nba_engine.contact.suppression import M_ACTION
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 Kind = Literal["action", "treatment", "channel", "label", "reason"]
 
@@ -11,9 +11,19 @@ PRESENTED = "presented"
 """The label under which contact policies count presentations; number 0 among the labels."""
 
 PRESENTED_NUMBER = 0
-DIRECTIONS = ("inbound", "outbound")
+Direction = Literal["inbound", "outbound"]
+DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
 
 _BETWEEN = "\x1f"
+
+
+class Shown(NamedTuple):
+    """What was shown and where: an action in one of its treatments on a channel of some direction; None where it has none."""
+
+    action: str
+    treatment: str | None
+    channel: str | None
+    direction: Direction | None
 
 
 class Names:
@@ -23,9 +33,10 @@ class Names:
     and an action without treatments has a number here too.
     """
 
-    __slots__ = ("_numbers",)
+    __slots__ = ("_numbers", "_shown")
 
     def __init__(self) -> None:
+        self._shown: dict[Shown, tuple[int, int, int, int]] = {}
         self._numbers: dict[str, dict[str, int]] = {kind: {} for kind in get_args(Kind)}
         self.number("label", PRESENTED)
 
@@ -33,6 +44,16 @@ class Names:
         """The number of `text`, given now if it is new."""
         known = self._numbers[kind]
         return known.setdefault(text, len(known))
+
+    def numbers(self, shown: Shown) -> tuple[int, int, int, int]:
+        """The numbers of action, treatment, channel and direction; -1 for a channel or direction that it has not."""
+        found = self._shown.get(shown)
+        if found is None:
+            action, treatment, channel, direction = shown
+            found = self._shown[shown] = (
+                self.number("action", action), self.number("treatment", treatment_text(action, treatment)),
+                -1 if channel is None else self.number("channel", channel), -1 if direction is None else DIRECTIONS.index(direction))
+        return found
 
     @property
     def size(self) -> int:
@@ -59,6 +80,7 @@ class Names:
 
     def load(self, state: Mapping[str, list[str]]) -> None:
         """Take over what `state` gave."""
+        self._shown = {}
         self._numbers = {kind: {text: i for i, text in enumerate(state[kind])} for kind in get_args(Kind)}
 
 

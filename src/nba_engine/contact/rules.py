@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nba_engine.contact import suppression as s
-from nba_engine.contact.names import DIRECTIONS, Names, treatment_text
+from nba_engine.contact.names import DIRECTIONS, Direction, Names, treatment_text
 from nba_engine.contact.similarity import ContactAction, Similarity, similar_blocks
 from nba_engine.numerics.bitset import n_words, pack
 
@@ -18,7 +18,6 @@ FOREVER = 1 << 62
 """A duration in microseconds that never ends; adding it to any time of the years 1 to 9999 stays within int64."""
 
 Scope = Literal["action", "treatment", "group", "issue", "similar", "channel", "subject"]
-Direction = Literal["inbound", "outbound"]
 
 
 @dataclass(frozen=True, slots=True)

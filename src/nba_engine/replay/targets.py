@@ -19,6 +19,7 @@ from nba_engine import backfill
 from nba_engine.beliefs import Beliefs, Scorer
 from nba_engine.catalog.catalog import Catalog
 from nba_engine.contact.history import Contacts
+from nba_engine.contact.names import Shown
 from nba_engine.decision import Workspace, judge
 from nba_engine.engine import Engine
 from nba_engine.errors import ReplayError, RequestError
@@ -228,12 +229,11 @@ class _Past:
         subject, action, treatment, label, reason, channel = (self._columns[name][row] for name in (*_TEXTS, "channel"))
         if subject is None or action is None:
             return
-        keys = {"interaction_key": int(self._rows.at_us[row]), "action": action, "treatment": treatment, "channel": channel,
-                "direction": self._directions.get(channel or ""), "at_us": at_us}
+        contact = subject, row + 1, int(self._rows.at_us[row]), Shown(action, treatment, channel, self._directions.get(channel or ""))
         if answer and label is not None:
-            self._contacts.answer(subject, row + 1, label=label, reason=reason, **keys)
+            self._contacts.answer(*contact, label, reason, at_us)
         else:
-            self._contacts.present(subject, row + 1, **keys)
+            self._contacts.present(*contact, at_us)
 
 
 class _Lessons:
