@@ -145,9 +145,12 @@ class Encoder:
 
     def facts_of(self, row: Row) -> dict[str, Any]:
         """The declared facts as they were given, structs flattened."""
-        states = row.states[0].tolist()
-        facts = {name: None if states[i] == NULL else value
-                 for name, i, value in zip(self._names, self._given, row.given, strict=True) if states[i] != MISSING}
+        facts = dict(zip(self._names, row.given, strict=True))
+        for i in row.states[0].nonzero()[0].tolist():  # few, as a rule
+            if row.states[0, i] == NULL:
+                facts[self.columns[i].name] = None
+            else:
+                facts.pop(self.columns[i].name, None)
         return {**facts, **dict.fromkeys(row.null_structs)} if row.null_structs else facts
 
     def variables(self, row: Row) -> dict[str, Any]:

@@ -124,21 +124,21 @@ class Siblings:
         return taught[np.argsort(-self._precisions[taught], kind="stable")[:n_max]].tolist()
 
     def _effects(self, entities: list[int]) -> tuple[Floats, Floats]:
-        """(precision, precision * mean) float64[n, n_features] of what outcomes say that each entity adds to its parent's predictor."""
-        found = [self._effect(entity) for entity in entities]
-        return np.stack([precision for precision, _ in found]), np.stack([shift for _, shift in found])
-
-    def _effect(self, entity: int) -> tuple[Floats, Floats]:
-        """An entity's own coefficients and the mean of its children's, whose scatter is taken as their prior has it."""
-        precision, shift = self.sums[entity, :, 0] * self.unit, self.sums[entity, :, 1] * self.unit - self.given.get(entity, 0.0)
-        taught = self._taught_children(entity, NEPHEWS_MAX)
-        if not taught:
-            return precision, shift
-        below, below_shift = self._effects(taught)
-        weight = 1.0 / (1.0 + below * self.variance[taught][:, None])
-        mean = self.sums[entity, :, 1] * self.unit / (precision + 1.0 / self.variance[entity])
-        together = (weight * below).sum(axis=0)
-        return together, together * mean + (weight * below_shift).sum(axis=0)
+        """(precision, precision * mean) float64[n, n_features] of what outcomes say that each entity adds to its parent's predictor: its own
+        coefficients and the mean of its children's, whose scatter is taken as their prior has it."""
+        sums = self.sums[entities]
+        precision, shift = sums[:, :, 0] * self.unit, sums[:, :, 1] * self.unit
+        for k, entity in enumerate(entities):
+            mean = shift[k] / (precision[k] + 1.0 / self.variance[entity])
+            if entity in self.given:
+                shift[k] -= self.given[entity]
+            taught = self._taught_children(entity, NEPHEWS_MAX)
+            if taught:
+                below, below_shift = self._effects(taught)
+                weight = 1.0 / (1.0 + below * self.variance[taught][:, None])
+                precision[k] = (weight * below).sum(axis=0)
+                shift[k] = precision[k] * mean + (weight * below_shift).sum(axis=0)
+        return precision, shift
 
 
 def _inheritance(precision: Floats, shift: Floats, variance: float) -> Inheritance:
@@ -170,37 +170,39 @@ def _likely(precision: Floats, shift: Floats, spreads: Floats, commons: Floats, 
 
 def _evidence(precision: Floats, shift: Floats, spreads: Floats, commons: Floats) -> Floats:
     """Log marginal likelihood of the siblings' coefficients for each of `spreads` and `commons`, up to what depends on no variance."""
-    evidence = np.empty((len(spreads), len(commons)))
-    _fill_evidence(np.ascontiguousarray(precision.T), np.ascontiguousarray(shift.T), spreads, commons, np.empty(len(commons)), evidence)
+    evidence, work = np.empty((len(spreads), len(commons))), np.empty((4, precision.shape[1]))
+    _fill_evidence(np.ascontiguousarray(precision), np.ascontiguousarray(shift), spreads, commons, work, evidence)
     return evidence
 
 
 @kernel
-def _fill_evidence(precision, shift, spreads, commons, scales, evidence):
-    """`precision` and `shift` f64[n_features, n]; `scales` f64[n_commons] is working space. Logarithms are of products, as far as these go."""
+def _fill_evidence(precision, shift, spreads, commons, work, evidence):
+    """`precision` and `shift` f64[n, n_features], n at most SIBLINGS_MAX, so that a product of theirs does not overflow; `work` f64[4, n_features] is
+    scratch. Features lie side by side: the inner loop is SIMD."""
+    along, total, own, product = work[0], work[1], work[2], work[3]
     for s in range(spreads.shape[0]):
-        own, product = 0.0, 1.0
-        evidence[s, :], scales[:] = 0.0, 1.0
-        for f in range(precision.shape[0]):
-            along, total = 0.0, 0.0
-            for k in range(precision.shape[1]):
-                alone = 1.0 + precision[f, k] * spreads[s]
-                inverse = 1.0 / alone
-                held = shift[f, k] * inverse
-                own += 0.5 * spreads[s] * shift[f, k] * held
-                along += precision[f, k] * inverse
-                total += held
-                product *= alone
-                if product > _LARGE:
-                    own, product = own - 0.5 * math.log(product), 1.0
-            for c in range(commons.shape[0]):
-                scale = 1.0 + commons[c] * along
-                evidence[s, c] += 0.5 * commons[c] * total * total / scale
-                scales[c] *= scale
-                if scales[c] > _LARGE:
-                    evidence[s, c], scales[c] = evidence[s, c] - 0.5 * math.log(scales[c]), 1.0
+        spread, alone = spreads[s], 0.0
+        along[:], total[:], own[:], product[:] = 0.0, 0.0, 0.0, 1.0
+        for k in range(precision.shape[0]):
+            weight, toward = precision[k], shift[k]
+            for f in range(along.shape[0]):
+                scale = 1.0 + weight[f] * spread
+                held = toward[f] / scale
+                along[f] += weight[f] / scale
+                total[f] += held
+                own[f] += toward[f] * held
+                product[f] *= scale
+        for f in range(along.shape[0]):
+            alone += spread * own[f] - math.log(product[f])
         for c in range(commons.shape[0]):
-            evidence[s, c] += own - 0.5 * math.log(product) - 0.5 * math.log(scales[c])
+            together, scales = 0.0, 1.0
+            for f in range(along.shape[0]):
+                scale = 1.0 + commons[c] * along[f]
+                together += commons[c] * total[f] * total[f] / scale
+                scales *= scale
+                if scales > _LARGE:
+                    together, scales = together - math.log(scales), 1.0
+            evidence[s, c] = 0.5 * (alone + together - math.log(scales))
 
 
 def _common(precision: Floats, shift: Floats, spread: float, common: float) -> tuple[Floats, Floats]:
