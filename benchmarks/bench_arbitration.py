@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 
 from nba_engine.arbitration.drawing import draw
-from nba_engine.arbitration.exploration import KIND_CODES, Exploration, fill_pmf
+from nba_engine.arbitration.exploration import KIND_CODES, Exploration
 from nba_engine.arbitration.priority import priorities
-from nba_engine.arbitration.slates import fill_slate
-from nba_engine.arbitration.winning import Winning, win_probability
+from nba_engine.arbitration.slates import fill_slate, pmf
+from nba_engine.arbitration.winning import win_probability
 from tests.naive import arbitration as naive
 
 N = 200
@@ -133,8 +133,7 @@ def test_slate_of_three(benchmark, kind):
 @pytest.mark.parametrize("kind", KIND_CODES)
 def test_pmf_of_one_slot(benchmark, kind):
     mean, deviation = WORLDS["all-200-contend"]
-    ones = np.ones(N, np.uint8)
-    benchmark(lambda: fill_pmf(Exploration(KIND_CODES[kind]), mean, deviation, ones, ones, Winning(N), np.empty(N)))
+    benchmark(pmf, Exploration(KIND_CODES[kind]), mean, deviation, np.ones(N, np.uint8), -1)
 
 
 def test_draw(benchmark):

@@ -79,7 +79,7 @@ def adaptive(n_logs: int, n: int = 2_000) -> list[Row]:
         logs = adaptive_world.simulate(law, CHANCE, n_logs, n, seed=3)
         for target_name, target in TARGETS.items():
             given = [logs.columns(i, target) for i in range(n_logs)]
-            rows += _both(f"{law}: {target_name}", given, ("snips", "dr"), truth_of(target))
+            rows += _both(f"{law}: {target_name}", given, ("snips", "dr", "ips"), truth_of(target))
     return rows
 
 

@@ -91,6 +91,20 @@ def test_where_the_verdict_is_refused_the_interval_is_by_betting() -> None:
     assert sure.verdict == "ok" and sure.interval[1] - sure.value == pytest.approx(stdtrit(950, 0.975) * sure.std_error)
 
 
+def test_where_rows_of_large_weight_are_missing_or_one_decides_the_interval_is_by_betting() -> None:
+    """Half of the target lives where the log had no chance to go: ips would be sure of half the value. And one row of w = 100, of reward 0."""
+    won, alone = np.tile([1.0, 0.0], 300), np.where(np.arange(600) == 400, 100.0, 1.0)
+    half = {"reward": won, "p_log": np.full(600, 0.9), "p_target": np.where(np.arange(600) % 4 < 2, 0.9, 0.0)}
+    one = {"reward": np.where(alone > 1, 0.0, won), "p_log": 1 / alone, "p_target": np.ones(600)}
+    for log, verdict in ((half, "ok"), (one, "weak")):
+        found = estimate("ips", **log, adaptive=True, thresholds=Thresholds(ess_weak=30))
+        sequence = confidence_sequence(**log, at=[600])
+        assert found.verdict == verdict and "by betting" in found.warnings[-1]
+        assert found.interval == pytest.approx((min(sequence.low[0], found.value), max(sequence.high[0], found.value)), abs=1e-8)
+    unbounded = estimate("ips", **half | {"reward": 5 * won}, adaptive=True, thresholds=Thresholds(ess_weak=30))
+    assert "rewards outside [0, 1] allow no other" in unbounded.warnings[-1]
+
+
 def test_a_log_of_one_block_counts_every_row_alike() -> None:
     log = {key: column for key, column in _log(40).items() if key[0] != "q"}
     found, plain = estimate("snips", **log, adaptive=True), estimate("snips", **log)

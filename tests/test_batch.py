@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import threading
 from datetime import datetime, timedelta
+from shutil import copytree
 
 import numpy as np
 import pyarrow as pa
@@ -187,6 +188,10 @@ def test_a_repeated_request_is_answered_as_before():
     ({"subject": ["a"], "age": [True]}, nba.FactsError, "fact 'age'"),
     ({"subject": ["a"], "age": pa.array([2**63], pa.uint64())}, nba.FactsError, "fact 'age'"),
     ({"subject": ["a"], "since": [datetime(2026, 1, 1)]}, nba.FactsError, "no time zone"),
+    ({"subject": ["a", "b"], "since": [0, 2**62]}, nba.FactsError, f"fact 'since': got {2**62} of type int, need epoch .* of a year"),
+    ({"subject": ["a"], "since": pa.array([-(2**62)], pa.timestamp("us", "UTC"))}, nba.FactsError, "fact 'since': .* of a year from 1 to 9999"),
+    ({"subject": ["a"], "since": pa.array([2**62], pa.timestamp("s", "UTC"))}, nba.FactsError, "fact 'since': .* out of bounds"),
+    ({"subject": ["a", "b"], "at": pa.array([0, 2**62], pa.timestamp("us", "UTC"))}, nba.RequestError, "row 1: .* of a year from 1 to 9999"),
     ({"subject": ["a"], "products": [["a", None]]}, nba.FactsError, "fact 'products'"),
     ({"subject": ["a"], "address": ["Bern"]}, nba.FactsError, "'address'"),
 ])  # fmt: skip
@@ -200,6 +205,31 @@ def test_an_empty_table_has_the_same_columns():
     some = engine.decide_batch({"subject": ["a"], "age": [40]})
     none = engine.decide_batch(pa.table({"subject": pa.array([], pa.string())}))
     assert none.num_rows == 0 and none.schema.equals(some.schema)
+
+
+TAKEN = ("subject", "at", "interaction", "request_id", "label", "action", "reason", "rank", "treatment", "selection_probability")
+
+
+@pytest.mark.parametrize("name", TAKEN)
+def test_a_fact_named_as_a_column_of_the_table_stands_behind_its_prefix(name, tmp_path):
+    """For `decide_batch`, for `learn`, and when what was learned is played again; any other fact may stand so too."""
+    catalog = nba.Catalog.from_dict({
+        "facts": {name: "string", "age": "int"}, "channels": {"call": {}}, "outcomes": {"accepted": {"reward": 1}, "declined": {"reward": 0}},
+        "actions": [{"id": "gold", "eligibility": [f"{name} == 'yes'"]}, {"id": "tin", "eligibility": ["age >= 18"]}]})  # fmt: skip
+    table = {"subject": ["a", "b"], f"fact.{name}": ["yes", "no"], "fact.age": [8, 41], "at": [NOON, NOON]}
+    recorded = nba.Engine(catalog)
+    decision = recorded.decide("a", channel="call", facts={name: "yes", "age": 8}, at=NOON)
+    recorded.record(decision.id, "accepted", at=NOON)
+    with nba.Engine(catalog, store=tmp_path / "store") as engine:
+        assert engine.decide_batch(table)["action"].to_pylist() == ["gold", "tin"]
+        told = {column: values[:1] for column, values in table.items()}
+        assert engine.learn({**told, "channel": ["call"], "action": ["gold"], "label": ["accepted"]}) == 1
+        assert shop.beliefs(engine) == shop.beliefs(recorded) and engine.unknown_facts == frozenset()
+        assert engine._memory.state.vocabulary.state() == recorded._memory.state.vocabulary.state()
+        engine.flush()
+        copytree(tmp_path / "store", tmp_path / "killed")
+    with nba.Engine(catalog, store=tmp_path / "killed") as played:
+        assert shop.beliefs(played) == shop.beliefs(recorded)
 
 
 def test_names_that_no_fact_has_are_noted():

@@ -88,6 +88,34 @@ def test_the_margin_is_best_less_second_of_the_first_slot():
     assert e.explain(decision.id).margin == pytest.approx(2 * pmf[-1] - 1 if pmf[-1] >= 0.5 else 0.0, abs=1e-9)
 
 
+@pytest.mark.parametrize("limit", [0, 1, 2])
+def test_of_a_decision_that_was_rebuilt_no_margin_is_known(tmp_path, limit):
+    """Three alike in a uniform control group: the margin is 0, and what the store keeps of the offers does not say so."""
+    alike = [{"id": name, "issue": "all", "group": "one", "eligibility": "age >= 18"} for name in "abc"]
+    chance = {"actions": alike, "control_groups": [{"name": "u", "share": 1.0, "kind": "uniform"}]}
+    e = nba.Engine(nba.Catalog.from_dict(CATALOG | chance), store=tmp_path, sync="os", explained_decisions_max=1)
+    decision = e.decide("c", facts={"age": 41}, limit=limit)
+    if limit > 0:
+        assert e.explain(decision.id).margin == pytest.approx(0.0)
+    child = e.decide("d", facts={"age": 11})
+    assert np.isnan(e.explain(decision.id).margin)
+    assert e.explain(child.id).margin == 0.0  # nothing competed for the first place
+
+
+def test_an_explanation_says_where_its_rules_are_of_a_later_catalog(tmp_path):
+    catalogs = [nba.Catalog.from_dict(CATALOG | {"actions": [{"id": "card", "issue": "all", "group": "one", "eligibility": f"age >= {age}"}]})
+                for age in (18, 0)]
+    with nba.Engine(catalogs[0], store=tmp_path, sync="os") as e:
+        decision = e.decide("c", facts={"age": 10})
+        own = e.explain(decision.id)
+        e.reload(catalogs[1])
+        assert own.catalog_version == e.explain(decision.id).catalog_version == decision.catalog_version and "decided under" not in str(own)
+    with nba.Engine(catalogs[1], store=tmp_path, sync="os") as e:
+        later = e.explain(decision.id)
+        assert later.catalog_version == e.catalog.version != decision.catalog_version
+        assert f"decided under catalog {decision.catalog_version}; rules and actions below are those of catalog {e.catalog.version}" in str(later)
+
+
 def test_the_margin_of_one_candidate_and_of_none():
     one = nba.Engine(nba.Catalog.from_dict({"facts": {"age": "int"}, "actions": [{"id": "club", "eligibility": "age >= 18"}]}))
     assert one.explain(one.decide("c", facts={"age": 41}).id).margin == 1.0

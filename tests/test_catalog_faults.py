@@ -212,7 +212,7 @@ def test_kinds_are_kept_apart():
 
 
 def test_outcomes_that_contradict_themselves():
-    one_fault("outcomes.skipped.reward", "came a reward for exposure skipped", outcomes={"skipped": {"exposure": "skipped", "reward": 0}})
+    one_fault("outcomes.skipped.reward", "came reward beside exposure skipped", outcomes={"skipped": {"exposure": "skipped", "reward": 0}})
     one_fault("outcomes.back.reward", "came a reward beside revokes", outcomes={"yes": {"reward": 1}, "back": {"revokes": "yes", "reward": 0}})
 
 

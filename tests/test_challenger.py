@@ -175,6 +175,31 @@ def test_a_reload_of_the_same_pair_keeps_the_promotion():
     assert both(shop)[0] != before[0] and both(shop)[1] != before[1] and shop.health().comparisons[0].n == told[0].n - 1
 
 
+@pytest.mark.parametrize("answered_since", [False, True])
+@pytest.mark.parametrize("kept", [10_000, 1])
+def test_a_contest_that_comes_back_begins_anew(tmp_path, answered_since, kept):
+    """An answer of the first one is contradicted in the second: what only the first counted is in no sum of the second, also after a restart."""
+    other = {**PAIR, "challenger": {"kind": "beta_bernoulli", "half_life": "90d"}}
+    shop = contested(store=tmp_path, sync="os", explained_decisions_max=kept)
+    first, second = (shop.decide(who, channel="call", facts=ADULT, limit=9, at=NOON) for who in ("ann", "bob"))
+    shop.record(first.id, "accepted", action="film", at=NOON)
+    shop.reload(catalog(**other))
+    shop.record(second.id, "accepted", action="film", at=NOON)
+    shop.reload(catalog(**PAIR))
+    if answered_since:
+        shop.record(second.id, "accepted", action="sport", at=NOON)
+        shop.record(shop.decide("cyd", channel="call", facts=ADULT, limit=9, at=NOON).id, "accepted", action="film", at=NOON)
+    told = shop.health().comparisons
+    shop.record(first.id, "skipped", action="film", at=NOON)
+    shop.record(second.id, "skipped", action="film", at=NOON)
+    assert shop.health().comparisons == told and len(told) == (3 if answered_since else 0)
+    before = both(shop)
+    shop._memory.flush()
+    shop._memory._journal._release()
+    shop = contested(store=tmp_path, sync="os", explained_decisions_max=kept)
+    assert shop.health().comparisons == told and both(shop) == before
+
+
 @pytest.mark.slow
 def test_the_interval_holds_at_all_times_at_once():
     """Two models equally wrong on average: over 400 runs of 3,000 outcomes, looked at 100 times, the interval leaves out the true difference 0 in

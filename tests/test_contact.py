@@ -211,7 +211,7 @@ def test_a_later_answer_replaces_and_a_revoked_one_is_gone():
     seen = ContactPolicy("seen", "action", "presented", 1, DAY, None)
     book = Book(days(1), days(1, label="accepted", scope="group"), seen).say("answer", 1)
     assert book.say("answer", 1, label="accepted", at=0.1).closed(1) == {"sport", "film"}
-    assert book.say("withdraw", 1).closed(0.5) == {"sport"}
+    assert book.say("answer", 1, label="cancelled", at=0.2).closed(0.5) == {"sport"}
     assert book.closed(1) == set()
 
 

@@ -56,7 +56,7 @@ def books(draw):
         for _ in range(9)
     ]
     for _ in range(draw(st.integers(0, 24))):
-        verb, offer = draw(st.sampled_from(["present", "answer", "answer", "answer", "withdraw", "skip"])), draw(st.integers(0, 8))
+        verb, offer = draw(st.sampled_from(["present", "answer", "answer", "answer", "skip"])), draw(st.integers(0, 8))
         label, reason = draw(st.sampled_from(["declined", "accepted"])), draw(st.sampled_from([None, None, "r", "q", "forgotten"]))
         action, channel, treatment = places[offer]
         book.say(verb, offer, action, channel, draw(st.integers(0, 10)), label, reason, offer % 4, treatment)

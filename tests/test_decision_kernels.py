@@ -45,7 +45,7 @@ def test_stages_and_values_equal_their_twin(world):
 
     # Every second candidate's value is a constant, the others' stands in a slot of its own.
     numbers, slots = np.zeros((n, 3)), np.full((n, 2), (-1, 0), np.int32)
-    slot_values, slot_states = np.zeros((1, n)), np.zeros((1, n), np.uint8)
+    slot_values, slot_states = np.zeros((1, n)), np.zeros((1, n), np.int64)
     for i, value in enumerate(values):
         numbers[i] = float("nan") if value is None else value, 1.0 + i, 2.0 * i
         if i % 2:

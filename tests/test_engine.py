@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 import pytest
 
 import nba_engine as nba
-from tests.shop import ADULT, DAY, NOON, HandClock, actions, catalog, engine, written
+from tests.shop import ADULT, DAY, NOON, HandClock, actions, catalog, engine, everything, written
 
 SHOWN = {"exploration": {"kind": "greedy"}}
 
@@ -51,6 +51,25 @@ def test_repeats_within_an_interaction_name_the_first_and_numbers_count_per_subj
     other = shop.decide("bob", channel="call", facts=ADULT, interaction="i")
     assert (first.repeat_of, again.repeat_of, other.repeat_of) == (None, first.id, None)
     assert [shop.decide(name, facts=ADULT).interaction for name in ("ann", "bob", "ann", "cyd")] == ["#3", "#2", "#4", "#1"]
+
+
+def test_an_interaction_is_known_again_after_others_without_a_name_and_while_it_is_used(tmp_path):
+    with engine(store=tmp_path / "store") as shop:
+        first = shop.decide("ann", facts=ADULT, interaction="i")
+        for _ in range(20):
+            assert shop.decide("ann", facts=ADULT).repeat_of is None
+        assert shop.decide("ann", facts=ADULT, interaction="i").repeat_of == first.id
+        for n in range(40):  # eight names have a place; one that is used again is the latest
+            assert shop.decide("ann", facts=ADULT, interaction=f"j{n}").repeat_of is None
+            assert shop.decide("ann", facts=ADULT, interaction="i").repeat_of == first.id
+        assert shop.decide("ann", facts=ADULT, interaction="j0").repeat_of is None
+        named = shop.decide("bob", facts=ADULT, interaction="#2")
+        assert [shop.decide("bob", facts=ADULT).repeat_of for _ in range(2)] == [None, None]
+        before = everything(shop)
+    with engine(store=tmp_path / "store") as shop:
+        assert everything(shop) == before
+        assert shop.decide("ann", facts=ADULT, interaction="i").repeat_of == first.id
+        assert shop.decide("bob", facts=ADULT, interaction="#2").repeat_of == named.id
 
 
 def test_noise_sticks_to_the_interaction_or_to_the_window():

@@ -83,6 +83,21 @@ def test_every_stage_is_told_alike(tmp_path):
     assert seen == {"channel", "valid", "rule", "consent", "contact_policy", "value", "priority", "control_group"}
 
 
+def test_what_ranks_below_the_null_action_says_so():
+    """`dear` costs more than it can bring in; without a null action it can only have been outdrawn."""
+    actions: list[Any] = [{"id": "dear", "value": 1.0, "treatments": [{"id": "gold", "channel": "web", "cost": 9.5}]}, {"id": "cheap", "value": 1.0}]
+    for nothing, name, text in (
+        ([{"id": "nothing", "null_action": True}], "null_action", "worth less than offering nothing: it ranks below the null action"),
+        ([], "priority", "not drawn; its probability for the first place was "),
+    ):
+        with nba.Engine(nba.Catalog.from_dict({"channels": {"web": {}}, "actions": actions + nothing})) as engine:
+            explanation = engine.explain(engine.decide("ann").id)
+            assert_told_alike(explanation)
+            (reason,) = explanation.of("dear").reasons
+            assert (reason.kind, reason.name) == ("priority", name) and reason.text.startswith(text)
+            assert explanation.of("cheap").terms["priority"] >= 0.0 > explanation.of("dear").terms["priority"]
+
+
 def test_one_action_is_told_alone():
     with shop.engine() as engine:
         explanation = engine.explain(engine.decide("ann", channel="call", facts={**shop.ADULT, "age": 12, "bill": 104.5}).id)

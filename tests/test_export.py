@@ -38,7 +38,7 @@ def test_a_row_holds_what_was_known_and_what_came_of_it(tmp_path):
         facts = {**ADULT, "since": "2026-03-01T12:00:00+01:00", "intent": None}
         decision = engine.decide("anna", channel="call", facts=facts, limit=2, request_id="r1", interaction="visit")
         first, second = decision.offers
-        engine.record(decision.id, "declined", action=second.action, reason="too_expensive", value=-2.5, at=NOON + HOUR)
+        engine.record(decision.id, "declined", action=second.action, reason="too_expensive", value=-2.5, at=NOON + HOUR, agent="desk", event_id="e1")
         empty = engine.decide("anna", channel="call", limit=0, at=NOON + DAY)
     counts, table = exported(tmp_path / "store", tmp_path / "out.parquet")
     assert counts == Exported(n_decisions=2, n_offers=2, n_answered=1, n_unfit_facts=0)
@@ -50,8 +50,10 @@ def test_a_row_holds_what_was_known_and_what_came_of_it(tmp_path):
         names = ("rank", "action", "treatment", "propensity", "value", "context_weight", "lever", "cost", "priority", "selection_probability")
         return {name: getattr(offer, name) for name in names}
 
-    unanswered = {"presented": False, "label": None, "reason": None, "reward": None, "outcome_at": None, "outcome_value": None}
-    answered = {"presented": True, "label": "declined", "reason": "too_expensive", "reward": 0.0, "outcome_at": NOON + HOUR, "outcome_value": -2.5}
+    unanswered = {"presented": False, "label": None, "reason": None, "reward": None, "outcome_at": None, "outcome_value": None,
+                  "agent": None, "event_id": None}  # fmt: skip
+    answered = {"presented": True, "label": "declined", "reason": "too_expensive", "reward": 0.0, "outcome_at": NOON + HOUR, "outcome_value": -2.5,
+                "agent": "desk", "event_id": "e1"}  # fmt: skip
     assert rows_of(table, decision) == [known | placed(first) | unanswered, known | placed(second) | answered]
     [row] = rows_of(table, empty)
     assert (row["subject"], row["channel"], row["at"], row["action"], row["rank"], row["label"]) == ("anna", "call", NOON + DAY, None, None, None)

@@ -107,6 +107,39 @@ def test_what_is_taken_back_leaves_no_trace(told):
         assert film and film[0].answers == n + (told[1] == ("declined", None)) and film[0].impressions == n + (told[1][0] != "skipped")
 
 
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_fact_declared_sensitive_later_counts_from_then_on(tmp_path, restarted):
+    shop = engine(store=tmp_path, sync="os")
+    first, second = (shop.decide(subject, channel="call", facts=ADULT, limit=9) for subject in ("ann", "bob"))
+    shop.record(first.id, "accepted", action="film")
+    shop.record(second.id, "accepted", action="stay")
+    shop.reload(catalog(version="2", facts=SENSITIVE))
+    shop.record(second.id, "accepted", action="film")
+    if restarted:
+        shop.close()
+        shop = engine(store=tmp_path, sync="os", catalog=catalog(version="2", facts=SENSITIVE))
+    shop.record(first.id, "declined", action="film")  # what was accepted before counts in no group
+    shop.record(second.id, "skipped", action="stay")
+    told = {(g.fact, g.group, g.action): (g.answers, g.positives) for g in shop.health().groups if g.action is not None}
+    assert {key: counts for key, counts in told.items() if counts != (0, 0.0)} == {(fact, group, "film"): (2, 1.0)
+                                                                                  for fact, group in (("tariff", "gold"), ("age", "40 to 50"))}
+    shop.record(second.id, "declined", action="film")
+    assert {(g.answers, g.positives) for g in shop.health().groups if g.action == "film"} == {(2, 0.0)}
+
+
+@pytest.mark.parametrize("before", ["reported", "on_return"])
+def test_what_was_presented_is_as_the_catalog_of_the_decision_said(tmp_path, before):
+    """An impression taken back was one that had been counted, whatever the catalog says of returning since."""
+    after = "reported" if before == "on_return" else "on_return"
+    catalogs = [catalog(version=rule, channels={"call": {"presented": rule}}) for rule in (before, after)]
+    shop = engine(store=tmp_path, sync="os", catalog=catalogs[0])
+    decision = shop.decide("ann", channel="call", facts=ADULT, limit=9)
+    shop.close()
+    shop = engine(store=tmp_path, sync="os", catalog=catalogs[1])
+    shop.record(decision.id, "skipped", action="film")
+    assert sum(row.impressions for row in shop.health().actions if row.action == "film") == 0
+
+
 @pytest.mark.parametrize("how", ["close", "kill", "kill after a snapshot"])
 @pytest.mark.parametrize("kept", [10_000, 1])
 def test_health_survives(tmp_path, how, kept):

@@ -26,7 +26,7 @@ FLOORS = {
 }  # fmt: skip
 SIBLINGS = {
     ("beliefs", "catalog"), ("decision", "beliefs"), ("decision", "catalog"), ("ledger", "catalog"), ("ledger", "decision"),
-    ("batch", "beliefs"), ("batch", "catalog"), ("batch", "decision"),
+    ("asking", "catalog"), ("batch", "beliefs"), ("batch", "catalog"), ("batch", "decision"),
     ("explaining", "catalog"), ("explaining", "decision"), ("explaining", "ledger"),
     ("learning", "beliefs"), ("learning", "catalog"), ("learning", "ledger"),
     ("learning", "decision"), ("sizes", "learning"), ("backfill", "catalog"), ("backfill", "journal"), ("backfill", "learning"),

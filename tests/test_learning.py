@@ -230,6 +230,76 @@ def test_history_learned_equals_the_same_outcomes_recorded(form):
     assert "sport" not in open_actions(past, "s6", at=NOON + 2 * DAY)
 
 
+CANCELLING = (("ann", "call", 0, "accepted"), ("ann", "call", 1, "accepted"), ("bob", "call", 2, "accepted"), ("ann", "call", 3, "declined"),
+              ("ann", "web", 4, "cancelled"), ("bob", "call", 5, "accepted"), ("ann", "call", 6, "cancelled"), ("bob", "call", 7, "presented"),
+              ("bob", "call", 8, "cancelled"))  # fmt: skip
+"""Subject, channel, hour, label; of ann's two accepts the later one is taken back first, bob keeps his first."""
+
+
+def cancelling(told=CANCELLING, **columns):
+    subjects, channels, hours, labels = zip(*told, strict=True)
+    at = [NOON + hour * HOUR for hour in hours]
+    return pa.table({"subject": subjects, "channel": channels, "at": at, "action": ["sport"] * len(at), "label": labels,
+                     "age": [30 + h for h in hours], **columns})  # fmt: skip
+
+
+def standing(shop):
+    """The contact events of each subject; offers by the order of their presentation."""
+    found = {}
+    for name in ("ann", "bob"):
+        events = shop._memory.state.contacts.history(name).rows()
+        offers = list(dict.fromkeys(events["offer"].tolist()))
+        fields = ("at", "action", "treatment", "label", "reason", "channel", "direction")
+        found[name] = [(offers.index(e["offer"]), *(e[field].item() for field in fields)) for e in events]
+    return found
+
+
+def test_an_accept_is_taken_back_in_history_as_one_by_one():
+    alone = catalog(actions=[{"id": "sport", "issue": "sales", "group": "tv"}], contact_policies=[])
+    one_by_one, past, never_accepted = (engine(catalog=alone) for _ in range(3))
+    open_offers = {"ann": [], "bob": []}
+    for subject, channel, hour, label in CANCELLING:
+        at = NOON + hour * HOUR
+        if label == "cancelled":
+            decision_id = open_offers[subject].pop()
+        else:
+            decision_id = one_by_one.decide(subject, channel=channel, facts={"age": 30 + hour}, at=at).id
+            if label == "accepted":
+                open_offers[subject].append(decision_id)
+        one_by_one.record(decision_id, label, action="sport", at=at)
+    backwards = cancelling().take(list(range(len(CANCELLING)))[::-1])
+    assert past.learn(backwards) == 2
+    assert standing(past) == standing(one_by_one)
+    assert never_accepted.learn(cancelling([(s, c, h, "presented" if (s, h) in (("ann", 0), ("ann", 1), ("bob", 5)) else label)
+                                            for s, c, h, label in CANCELLING if label != "cancelled"])) == 2  # fmt: skip
+    assert beliefs(past) == beliefs(never_accepted)
+
+
+def test_a_contact_policy_does_not_count_an_accept_that_history_took_back(tmp_path):
+    once = [{"name": "once", "scope": "action", "label": "accepted", "count": 1, "within": "30d", "suppress": "30d"}]
+    for stop, is_open in ((1, False), (2, False), (4, False), (5, False), (7, True)):
+        with engine(catalog=catalog(contact_policies=once), store=tmp_path / str(stop)) as shop:
+            shop.learn(cancelling(CANCELLING[:stop]))
+            assert ("sport" in open_actions(shop, "ann")) == is_open, stop
+            before = everything(shop)
+        with engine(catalog=catalog(contact_policies=once), store=tmp_path / str(stop)) as shop:
+            assert everything(shop) == before
+
+
+@pytest.mark.parametrize(("told", "actions"), [
+    ((("ann", "call", 0, "accepted"), ("ann", "call", 3, "cancelled"), ("ann", "call", 6, "cancelled")), ["sport"] * 3),
+    ((("ann", "call", 0, "declined"), ("bob", "call", 1, "accepted"), ("ann", "call", 2, "cancelled")), ["sport"] * 3),
+    ((("ann", "call", 0, "accepted"), ("ann", "call", 1, "declined"), ("ann", "call", 2, "cancelled")), ["film", "sport", "sport"]),
+    ((("ann", "call", 5, "accepted"), ("ann", "call", 6, "declined"), ("ann", "call", 2, "cancelled")), ["sport"] * 3),
+], ids=["taken back already", "of another subject", "of another action", "later"])  # fmt: skip
+def test_what_takes_back_nothing_is_an_offer_of_its_own_and_teaches_nothing(told, actions):
+    shop, without = engine(), engine()
+    n_before = without.learn(cancelling(told[:2], action=actions[:2]))
+    assert shop.learn(cancelling(told, action=actions)) == n_before and beliefs(shop) == beliefs(without)
+    offers, offers_without = ({offer for offer, *_ in standing(one)["ann"]} for one in (shop, without))
+    assert len(offers) == len(offers_without) + 1
+
+
 def test_history_needs_no_treatment_where_the_channel_has_one():
     treatments = [{"id": "c", "channel": "call"}, {"id": "w1", "channel": "web"}, {"id": "w2", "channel": "web"}]
     shop = engine(catalog=catalog(actions=[{"id": "sport", "issue": "sales", "group": "tv", "treatments": treatments}]))

@@ -264,3 +264,15 @@ def test_a_file_is_never_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     for batch in sources.open_source(tmp_path / "log.parquet").read(["a", "b", "c"]):
         most = max(most, pa.total_allocated_bytes() - before)
     assert batch.num_rows == 20_000 and most < 600_000 * 24 / 4
+
+
+@pytest.mark.parametrize(("rank", "text"), [([0, 1], "holds 0; .* where ranks count from 0, add 1"), (["a", "b"], "rank holds string; .* from 1")])
+def test_ranks_that_do_not_count_from_1_are_named(rank: list[object], text: str) -> None:
+    with pytest.raises(ReplayError, match=text):
+        Log.read({"reward": [1, 0], "p_log": [0.5, 0.5], "p_target": [0.5, 0.5], "rank": rank}).rows()
+
+
+def test_a_csv_whose_whole_numbers_get_a_point_late_says_what_to_write(tmp_path: Path) -> None:
+    (tmp_path / "late.csv").write_text("reward,p_log,p_target\n" + "1,1,1\n" * 200_000 + "0.5,1,1\n")
+    with pytest.raises(ReplayError, match=r"0\.5.*first megabyte: write 1\.0 and not 1"):
+        Log.read(tmp_path / "late.csv").rows()

@@ -75,10 +75,10 @@ def test_compiled_rules_equal_the_plain_evaluator(seed: int) -> None:
         assert not wrong, (wrong[:2], row)
 
 
-@pytest.mark.parametrize(("layout", "seed"), [({"ENTRIES_PER_BLOCK": 1, "FEW_MARKS": 0, "COUNTED_MAX": 0}, 20), ({"FEW_MARKS": 10**6}, 21),
-                                             ({"NEAR_BYTES": 0, "ROWS_BYTES_MAX": 20_000}, 22), ({"NEAR_BYTES": 0, "COUNTED_MAX": 1}, 23)])
+@pytest.mark.parametrize(("layout", "seed"), [({"PLACES_PER_BLOCK": 1, "MARKS_PER_WORD": 0}, 20), ({"MARKS_PER_WORD": 10**6}, 21),
+                                             ({"NEAR_BYTES": 0, "ROWS_BYTES_MAX": 20_000, "MARKS_PER_WORD": 0}, 22), ({"PLACES_PER_BLOCK": 4}, 23)])
 def test_every_layout_of_the_tables_gives_the_same_answers(monkeypatch: pytest.MonkeyPatch, layout: dict[str, int], seed: int) -> None:
-    """Rows alone, entries alone, and blocks of many cells."""
+    """Rows alone, places alone, and blocks of many cells."""
     for name, value in layout.items():
         monkeypatch.setattr(tables, name, value)
     test_compiled_rules_equal_the_plain_evaluator(seed)
@@ -90,16 +90,23 @@ def test_clauses_and_gates_say_the_same(monkeypatch: pytest.MonkeyPatch, clauses
     test_compiled_rules_equal_the_plain_evaluator(seed)
 
 
-def test_many_constants_of_their_own() -> None:
-    """2,000 rules, no two with the same constant, on values beside each constant, signs and magnitudes of all sizes."""
+@pytest.mark.parametrize("layout", [{}, {"NEAR_BYTES": 0, "ROWS_BYTES_MAX": 20_000}])
+def test_many_constants_of_their_own(monkeypatch: pytest.MonkeyPatch, layout: dict[str, int]) -> None:
+    """2,400 rules, no two with the same constant, on values beside each constant, signs and magnitudes of all sizes, and what lies beyond numbers."""
+    for name, value in layout.items():
+        monkeypatch.setattr(tables, name, value)
     rng = random.Random(6)
     constants = [rng.choice((-1, 1)) * rng.randint(0, 10 ** rng.randint(1, 18)) for _ in range(1000)]
     doubles = [rng.uniform(-1, 1) * 10.0 ** rng.randint(-300, 300) for _ in range(1000)]
     rules = [f"a {rng.choice(('<', '<=', '>', '>=', '==', '!='))} {c}" for c in constants]
     rules += [f"b {rng.choice(('<', '<=', '>', '>=', '==', '!='))} {c!r}" for c in doubles]
+    rules += [f"a == {c} || b == {d!r}" for c, d in zip(constants[:200], doubles[:200], strict=True)]
+    rules += [f"(a >= {min(c, e)} && a < {max(c, e)}) || b > {d!r}" for c, d, e in zip(constants, doubles, constants[200:400], strict=False)]
     compiled, trees = Compiled(_facts(a="int", b="double"), rules), [parse(text) for text in rules]
-    for _ in range(60):
-        row = {"a": rng.choice(constants) + rng.randint(-1, 1), "b": np.nextafter(rng.choice(doubles), rng.choice((-np.inf, 0.0, np.inf))).item()}
+    beyond = [{"a": a, "b": b} for a in (None, -(2**63), 2**63 - 1) for b in (None, float("nan"), np.inf, -np.inf, -0.0)]
+    near = [{"a": rng.choice(constants) + rng.randint(-1, 1), "b": np.nextafter(rng.choice(doubles), rng.choice((-np.inf, 0.0, np.inf))).item()}
+            for _ in range(45)]
+    for row in near + beyond:
         assert compiled.run(row) == [evaluate(tree, row, nullable=True) is True for tree in trees]
 
 

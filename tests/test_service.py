@@ -292,6 +292,34 @@ def test_it_is_ready_when_kernels_are(monkeypatch):
             assert client.ask("HEAD", "/ready").body == b""
 
 
+@pytest.mark.parametrize("error", [nba.StoreError("the disk is full"), OSError("no disk")])
+def test_it_is_not_ready_before_time_outs_were_applied(monkeypatch, error):
+    tried, works = threading.Event(), threading.Event()
+    with engine() as shop:
+        advance = shop.advance
+
+        def failing(at=None):
+            if works.is_set():
+                return advance(at)
+            tried.set()
+            raise error
+
+        monkeypatch.setattr(shop, "warm", lambda: 0.0)
+        monkeypatch.setattr(shop, "advance", failing)
+        monkeypatch.setattr("nba_engine.service.application.ADVANCE_INTERVAL_S", 0.02)
+        with running(Application(shop), ready=False) as client:
+            assert tried.wait(300)
+            tried.clear()
+            assert tried.wait(30)  # the clock came by again, so the first failure lies behind it
+            assert (client.get("/ready").status, client.get("/live").status) == (503, 200)
+            works.set()
+            client.wait_until_ready(30)
+            works.clear()
+            tried.clear()
+            assert tried.wait(30)  # from then on late time-outs close nothing
+            assert (client.get("/ready").status, client.get("/openapi.json").status) == (200, 200)
+
+
 def test_an_answer_that_waits_for_the_disk_keeps_nobody_else_waiting(monkeypatch):
     written_to_disk, waiting = threading.Event(), threading.Barrier(4)
     with engine() as shop, running(Application(shop)) as client:

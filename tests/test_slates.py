@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from nba_engine.errors import ReplayError
-from nba_engine.replay import SLATE_ESTIMATORS, estimate, estimate_slates, rank_marginals
+from nba_engine.replay import SLATE_ESTIMATORS, confidence_sequence, estimate, estimate_slates, rank_marginals
 from nba_engine.replay.slates import finish_slates, fold_slates, merge_slates
 from tests.naive import slates as naive
 
@@ -98,3 +98,23 @@ def test_what_does_not_fit_is_refused() -> None:
         merge_slates(fold_slates("sips", *log.values()), fold_slates("rips", *log.values()))
     with pytest.raises(ReplayError, match="calls of the law"):
         rank_marginals(_softmax, 200, 4)
+
+
+@pytest.mark.parametrize("name", [name for name in _NAMES if name != "pseudo_inverse"])
+def test_slates_of_a_learner_have_intervals_by_betting(name: str) -> None:
+    """One rank is what `confidence_sequence` judges; of more ranks each counts its part of the slate's reward."""
+    one = {key: column[:, :1] for key, column in _slates(300, 2).items()} | {"reward": _slates(300, 1)["reward"] / 2}
+    found, sequence = estimate_slates(name, **one, adaptive=True), confidence_sequence(**{key: column[:, 0] for key, column in one.items()}, at=[300])
+    assert found.interval == pytest.approx((min(sequence.low[0], found.value), max(sequence.high[0], found.value)), abs=1e-8)
+    alike = {key: np.repeat(column, 3, axis=1) for key, column in one.items()} | {"p_log": np.ones((300, 3)), "p_target": np.ones((300, 3))}
+    certain = confidence_sequence(reward=one["reward"][:, 0], p_log=np.ones(300), p_target=np.ones(300), at=[300])
+    found = estimate_slates(name, **alike, adaptive=True)
+    assert found.interval == pytest.approx((3 * certain.low[0], 3 * certain.high[0]), abs=1e-8)
+    assert "the log's writer learned meanwhile" in found.warnings[-1]
+
+
+def test_slates_of_a_learner_are_refused_where_no_interval_holds() -> None:
+    with pytest.raises(ReplayError, match="take iips, rips or sips"):
+        estimate_slates("pseudo_inverse", **_slates(9, 2), adaptive=True)
+    with pytest.raises(ReplayError, match="reach from 0 to 2; .* divide them"):
+        estimate_slates("sips", **_slates(9, 2), adaptive=True)

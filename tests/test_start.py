@@ -76,6 +76,22 @@ with warnings.catch_warnings(record=True) as told:
 print(len(told), *[f"{w.category.__name__}: {w.message}" for w in told])
 print(sum(f.stats.cache_misses.total() for f in (kernels._fill_first, kernels._fill_second)))
 """
+HELPED = """
+import os, subprocess, sys, numpy, kernels
+from nba_engine import progress
+
+class Helper(subprocess.Popen):
+    def __init__(self, command, **more):
+        started.append((self, command[1:]))
+        super().__init__([sys.executable, "-c", "import time; time.sleep(60)"], **more)
+
+started = []
+subprocess.Popen, os.cpu_count = Helper, lambda: n_cores
+with progress.compiling():
+    kernels._fill_first(numpy.zeros(1))
+    kernels._fill_second(numpy.zeros(1))
+print(*[(command, helper.returncode) for helper, command in started])
+"""
 _BOUND = "import ctypes, os, sys; ctypes.CDLL(None).prctl(24, 1, 0, 0, 0); os.execv(sys.executable, [sys.executable, '-c', sys.argv[1]])"
 """Runs a program that obeys the modes of files even where it is root: PR_CAPBSET_DROP, CAP_DAC_OVERRIDE."""
 
@@ -157,6 +173,12 @@ def test_warming_twice_compiles_nothing(warmed):
 def test_what_a_second_process_compiles_ahead_is_of_use_to_the_first(warmed):
     ahead = "from nba_engine.warming import warm_ahead\nwarm_ahead()\nimport sys\nprint(compiled, 'nba_engine.arbitration.winning' in sys.modules)"
     assert run(FIRST_DECISIONS.partition("import nba_engine as nba")[0] + ahead) == ["[] True"]
+
+
+@pytest.mark.parametrize(("n_cores", "helpers"), [(1, ""), (2, "(['-m', 'nba_engine.warming'], -15)")])
+def test_a_second_core_compiles_too_for_as_long_as_the_first_needs(tmp_path, n_cores, helpers):
+    (tmp_path / "kernels.py").write_text(TWO_KERNELS, "utf-8")
+    assert run(f"n_cores = {n_cores}\n{HELPED}", tmp_path) == [helpers]
 
 
 def test_a_number_written_in_a_call_gets_no_form_of_its_own(tmp_path):

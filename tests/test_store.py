@@ -178,6 +178,40 @@ def test_reloads_are_remembered(tmp_path, clean, reopened):
         assert set(beliefs(shop)["models.probit.state.sums"]) == {0}
 
 
+def waits(no_response):
+    """The shop with another time-out on the web; None: without that channel."""
+    channels = {**written()["channels"], "web": {"presented": "on_return", "no_response": no_response}}
+    if no_response is None:
+        del channels["web"]
+    return catalog(channels=channels, version=str(no_response))
+
+
+@pytest.mark.parametrize("how", ["stays", "drop", "close", "with the last catalog"])
+@pytest.mark.parametrize("changes", [["1h"], ["10m"], ["never", "1h"], [None, "1h"], ["1h", None, "20m", "1h"]])
+def test_what_waits_for_a_time_out_waits_as_the_present_catalog_says(tmp_path, how, changes):
+    shop = engine(store=tmp_path, sync="os")
+    decisions = [shown(shop, subject, "web", at=NOON) for subject in ("ann", "bob", "cyd")]
+    shop.record(decisions[0].id, "accepted", action="film", at=NOON)
+    if how == "with the last catalog":
+        shop.close()
+        for change in changes:
+            engine(store=tmp_path, sync="os", catalog=waits(change)).close()
+        shop = engine(store=tmp_path, sync="os", catalog=waits(changes[-1]))
+    for change in changes if how != "with the last catalog" else ():
+        shop.reload(waits(change))
+    before = everything(shop)
+    if how in ("drop", "close"):
+        shop.flush()
+        if how == "close":
+            shop.close()
+        else:
+            shop._memory._journal._release()
+        shop = engine(store=tmp_path, sync="os", catalog=waits(changes[-1]))
+        assert everything(shop) == before
+    due = 10 * MINUTE if changes[-1] == "10m" else HOUR
+    assert (shop.advance(NOON + due - MINUTE), shop.advance(NOON + due), shop.advance(NOON + DAY)) == (0, 11, 0)
+
+
 def test_facts_of_other_libraries_and_forms_can_be_stored(tmp_path):
     import numpy as np
 
@@ -259,6 +293,34 @@ def test_a_failing_journal_loses_nothing_acknowledged(tmp_path, monkeypatch, met
         assert after["contacts"] == before["contacts"] and after["beliefs"] == before["beliefs"] and after["subjects"] == before["subjects"], n
         for (subject, action), (decision_id, receipt) in acknowledged.items():
             assert again.record(decision_id, receipt.label, action=action).duplicate, (n, subject, action)
+
+
+def test_an_outcome_that_fails_is_not_acknowledged_and_does_not_close_the_store(tmp_path, monkeypatch):
+    """A defect of the models, say: it raises for one answer, then as now."""
+    from nba_engine.beliefs import Beliefs
+
+    real = Beliefs.update
+
+    def failing(self, row, rank, candidate, reward):
+        if reward == 0.25:
+            raise ZeroDivisionError("a defect")
+        return real(self, row, rank, candidate, reward)
+
+    shop = engine(store=tmp_path, sync="os")
+    decision = shown(shop)
+    with monkeypatch.context() as defective:
+        defective.setattr(Beliefs, "update", failing)
+        for _ in range(2):  # the second time is no repeat of an answer
+            with pytest.raises(ZeroDivisionError, match="a defect"):
+                shop.record(decision.id, "maybe", action="film")
+        shop.record(decision.id, "accepted", action="stay")
+        before = everything(shop)
+        shop._memory._journal._release()
+        with pytest.warns(RuntimeWarning, match=r"entry \d+ of the store \(outcome .* left out \(ZeroDivisionError"):
+            shop = engine(store=tmp_path, sync="os")
+        assert everything(shop) == before
+        assert shop.record(decision.id, "accepted", action="stay").duplicate
+    assert shop.record(decision.id, "maybe", action="film").learned
 
 
 KILLED = """

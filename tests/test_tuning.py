@@ -65,3 +65,12 @@ def test_mse_keeps_the_tail_that_matters() -> None:
 def test_what_cannot_be_tuned_is_refused(name: str, options: dict[str, object], text: str) -> None:
     with pytest.raises(ReplayError, match=text):
         tune(name, **({"by": "mse"} | options), **_log(10, 0.0))
+
+
+def test_the_chosen_estimate_of_a_learners_log_is_the_adaptive_one() -> None:
+    log = {key: column for key, column in _log(900, 0.02).items() if key[0] != "q"}
+    found = tune("clipped_ips", by="slope", **log, adaptive=True)
+    wanted = estimate("clipped_ips", **log, adaptive=True, max_importance_weight=found.parameter)
+    assert (found.estimate.value, found.estimate.interval) == (wanted.value, wanted.interval)
+    assert found.estimate.warnings[:-1] == wanted.warnings
+    assert found.parameter == tune("clipped_ips", by="slope", **log).parameter

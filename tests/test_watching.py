@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
 import nba_engine as nba
+from nba_engine.cli import app
 from nba_engine.errors import CatalogError
 from nba_engine.facts import crosses, watching
 from nba_engine.facts.columns import Column
@@ -182,13 +185,13 @@ def played(engine, n, seed=0):
 def test_beliefs_find_a_cross_and_keep_it(tmp_path):
     engine = played(nba.Engine(nba.Catalog.from_dict(CATALOG), seed=1, store=tmp_path / "store"), 800)
     beliefs = engine._memory.state.beliefs
-    assert [(set(cross.facts), cross.declared) for cross in beliefs.crosses()] == [({"home", "plan"}, False)]
+    assert [({cross.fact, cross.other}, cross.declared) for cross in beliefs.crosses()] == [({"home", "plan"}, False)]
     facts = {"plan": "gold", "home": False, "age": 30}
     before = engine.decide("who", facts=facts, limit=3)
     assert {o.action: o.propensity for o in before.offers}["one"] > 0.4
     more = {**CATALOG, "actions": [*CATALOG["actions"], {"id": "four", "value": 1}]}
     engine.reload(nba.Catalog.from_dict(more))
-    assert [set(cross.facts) for cross in engine._memory.state.beliefs.crosses()] == [{"home", "plan"}]
+    assert [{cross.fact, cross.other} for cross in engine._memory.state.beliefs.crosses()] == [{"home", "plan"}]
     learned = engine._memory.state.beliefs.state()
     engine.close()
     with nba.Engine(nba.Catalog.from_dict(more), seed=1, store=tmp_path / "store") as again:
@@ -200,7 +203,23 @@ def test_beliefs_find_a_cross_and_keep_it(tmp_path):
 
 def test_declared_crosses_are_there_from_the_start():
     engine = nba.Engine(nba.Catalog.from_dict({**CATALOG, "crosses": [["age", "plan"]]}))
-    assert [(cross.facts, cross.declared) for cross in engine._memory.state.beliefs.crosses()] == [(("age", "plan"), True)]
+    health = engine.health()
+    assert [(cross.fact, cross.other, cross.declared) for cross in health.crosses] == [("age", "plan", True)]
+    assert "nothing was presented yet" in str(health) and "age x plan            declared         -" in str(health)
+
+
+def test_health_tells_which_facts_are_taken_together(tmp_path):
+    """Found ones beside declared ones: as records, as a table, aloud, and from the command line of a store at rest."""
+    with played(nba.Engine(nba.Catalog.from_dict({**CATALOG, "crosses": [["age", "plan"]]}), seed=1, store=tmp_path / "store"), 800) as engine:
+        health = engine.health()
+    declared, found = health.crosses
+    assert (declared.fact, declared.other, declared.declared) == ("age", "plan", True) and declared.evidence < found.evidence
+    assert ({found.fact, found.other}, found.declared) == ({"home", "plan"}, False) and found.evidence > 0.0
+    assert health.crossed().to_pylist() == list(health.to_dict()["crosses"])
+    told = CliRunner().invoke(app, ["health", str(tmp_path / "store")])
+    assert told.exit_code == 0 and f"{found.fact} x {found.other}" in told.stdout and f"found      {found.evidence:.1f}" in told.stdout
+    as_json = CliRunner().invoke(app, ["health", str(tmp_path / "store"), "--json"])
+    assert [row["declared"] for row in json.loads(as_json.stdout)["crosses"]] == [True, False]
 
 
 @pytest.mark.parametrize("pair", [["age", "nobody"], ["age", "age"]])

@@ -104,8 +104,8 @@ def test_permuting_candidates_permutes_p(batch, random):
     order = list(range(len(batch)))
     random.shuffle(order)
     mean, deviation = np.array(batch, float).T.copy()
-    # Sums of float32, in another order.
-    assert win_probability(mean[order], deviation[order]) == pytest.approx(win_probability(mean, deviation)[order], abs=1e-5)
+    # Sums of float32 in another order move nodes: by an eighth of what they may be off by, at most.
+    assert win_probability(mean[order], deviation[order]) == pytest.approx(win_probability(mean, deviation)[order], abs=1e-3)
 
 
 @settings(max_examples=100, deadline=None)

@@ -1,24 +1,84 @@
-"""What a call on the engine may say: subjects, limits and times, and the errors where they are something else."""
+"""What a call on the engine may say: names, limits and times, and the errors where they are something else."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
+from typing import Any
 
+from nba_engine.catalog.catalog import Catalog
 from nba_engine.errors import RequestError
 from nba_engine.ports import Clock
 from nba_engine.records import Decision
+from nba_engine.schema import VALUE_MAX
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _MICROSECOND = timedelta(microseconds=1)
-_FIRST_US, _LAST_US = ((datetime(*day, tzinfo=timezone.utc) - _EPOCH) // _MICROSECOND for day in ((1, 1, 1), (9999, 12, 31)))
+_FIRST_US, _LAST_US = ((moment.replace(tzinfo=timezone.utc) - _EPOCH) // _MICROSECOND for moment in (datetime.min, datetime.max))
+_LIMIT_MAX = 2**63 - 1
 
 
-def check_request(subject: str, limit: int) -> None:
-    """RequestError where one of them is not what it should be."""
-    if not isinstance(subject, str):
-        raise RequestError(f"subject is {subject!r} of type {type(subject).__name__}; give a text", "subject")
-    if isinstance(limit, bool) or not isinstance(limit, int) or limit < 0:
-        raise RequestError(f"limit is {limit!r}; give the largest number of offers, 0 or more", "limit")
+_TEXTS, _TEXTS_OR_NONE = {str}, {str, type(None)}
+
+
+def check_texts(names: Sequence[str], n_needed: int, *values: object) -> None:
+    """RequestError where one of the arguments `names` is no text; those behind the first `n_needed` may be None."""
+    if {*map(type, values[:n_needed])} == _TEXTS and {*map(type, values[n_needed:])} <= _TEXTS_OR_NONE:
+        return  # a look at each by itself would take longer
+    for k, (name, value) in enumerate(zip(names, values, strict=True)):
+        if not isinstance(value, str) and (k < n_needed or value is not None):
+            raise RequestError(f"{name} is {value!r} of type {type(value).__name__}; give a text", name)
+
+
+def check_engine(catalog: object, sync: object, decisions_max: object, profiles: object) -> None:
+    """RequestError where an engine cannot be made of these."""
+    check_catalog(catalog)
+    if sync not in ("disk", "os"):
+        raise RequestError(f'sync is {sync!r}; give "disk" or "os"', "sync")
+    if isinstance(decisions_max, bool) or not isinstance(decisions_max, int) or decisions_max < 0:
+        raise RequestError(f"explained_decisions_max is {decisions_max!r}; give how many decisions are kept at hand, 0 or more",
+                           "explained_decisions_max")
+    if profiles is not None and not isinstance(profiles, Mapping) and not hasattr(profiles, "profile"):
+        raise RequestError(f"profiles is a {type(profiles).__name__}; give a mapping of subjects to facts, or something with a method profile",
+                           "profiles")
+
+
+def check_catalog(catalog: object) -> None:
+    """RequestError where it is none, such as the name of a file."""
+    if not isinstance(catalog, Catalog):
+        raise RequestError(f"catalog is a {type(catalog).__name__}; give a Catalog, from Catalog.load(path) or Catalog.from_dict(mapping)", "catalog")
+
+
+def check_value(value: object) -> None:
+    """RequestError where the money that an outcome brought is neither None nor a number that can be added up."""
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= VALUE_MAX):
+        raise RequestError(f"value is {value!r}; give an amount of money, a number within +/- {VALUE_MAX:g}", "value")
+
+
+def check_limit(limit: int) -> None:
+    """RequestError where it cannot be the largest number of offers."""
+    if isinstance(limit, bool) or not isinstance(limit, int) or not 0 <= limit <= _LIMIT_MAX:
+        raise RequestError(f"limit is {limit!r}; give the largest number of offers, 0 or more and within 64 bits", "limit")
+
+
+def given_facts(
+    profile_of: Callable[[str], Mapping[str, Any] | None] | None, subject: str, facts: Mapping[str, Any] | None
+) -> Mapping[str, Any]:
+    """The profile's facts under the call's."""
+    if facts is not None and type(facts) is not dict and not isinstance(facts, Mapping):  # the second look costs half a microsecond
+        raise RequestError(f"facts is a {type(facts).__name__}; give a mapping of names to values", "facts")
+    profile = None if profile_of is None else profile_of(subject)
+    if profile is not None and not isinstance(profile, Mapping):
+        raise RequestError(f"the profile of {subject!r} is a {type(profile).__name__}; a mapping of names to values is needed", "profiles")
+    return {**profile, **(facts or {})} if profile else facts or {}
+
+
+class SystemClock:
+    """The machine's clock."""
+
+    def now_us(self) -> int:
+        return time.time_ns() // 1000
 
 
 def moment_us(at: datetime | int | None, clock: Clock) -> int:
@@ -28,12 +88,14 @@ def moment_us(at: datetime | int | None, clock: Clock) -> int:
     if isinstance(at, datetime):
         if at.tzinfo is None:
             raise RequestError(f"at={at.isoformat()} has no time zone; give an aware datetime or epoch microseconds", "at")
-        return (at - _EPOCH) // _MICROSECOND
-    if isinstance(at, bool) or not isinstance(at, int):
+        at_us = (at - _EPOCH) // _MICROSECOND
+    elif isinstance(at, bool) or not isinstance(at, int):
         raise RequestError(f"at={at!r} is no time; give an aware datetime or epoch microseconds", "at")
-    if not _FIRST_US <= at <= _LAST_US:
-        raise RequestError(f"at={at} is not in the years 1 to 9999; give an aware datetime or epoch microseconds", "at")
-    return at
+    else:
+        at_us = at
+    if not _FIRST_US <= at_us <= _LAST_US:
+        raise RequestError(f"at={at} is not in the years 1 to 9999 UTC; give an aware datetime or epoch microseconds", "at")
+    return at_us
 
 
 def same_request(decision: Decision, subject: str, channel: str | None) -> Decision:

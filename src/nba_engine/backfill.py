@@ -1,6 +1,7 @@
 """History from elsewhere: a table of who was shown what and what came back, taken into contact history and beliefs in time order.
 
-It is read, checked, encoded and learned column by column; what comes out is what the same outcomes, recorded one by one, would have left.
+It is read, checked, encoded and learned column by column; what comes out is what the same outcomes, recorded one by one, would have left. Every
+row is an offer of its own, but one whose label takes an answer back: that is said of the offer of an earlier row.
 """
 
 from __future__ import annotations
@@ -15,27 +16,29 @@ import numpy.typing as npt
 from nba_engine.contact.history import EVENT
 from nba_engine.contact.names import DIRECTIONS, PRESENTED_NUMBER, treatment_text
 from nba_engine.errors import OutcomeError, RequestError
-from nba_engine.learning import PRESENTED, SKIPPED, State
+from nba_engine.learning import SKIPPED, State
 from nba_engine.numerics.random import key_of, keys_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from nba_engine.catalog.definition import Definition
     from nba_engine.catalog.plan import Plan
 
 _NEEDED = ("subject", "channel", "at", "action", "label")
-_OPTIONAL = ("treatment", "reason", "rank", "selection_probability")
+_TAKEN = (*_NEEDED, "treatment", "reason", "rank", "selection_probability")
 _TEXTS = ("subject", "channel", "action", "label", "treatment", "reason")
 _LEARNED_AT_ONCE = 4096
 _KEY_MASK = np.uint64((1 << 63) - 1)
 
 Ints = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
 class Past:
     """Checked rows in time order, as a table of `subject`, `channel`, `at` (int64 microseconds), `action`, `treatment`, `label`, `reason`, `rank`
-    (from 1) and the declared facts; `name` makes the keys of their offers."""
+    (from 1) and the declared facts, those of a taken name as `fact.<name>`; `name` makes the keys of their offers."""
 
     name: str
     rows: pa.Table
@@ -67,7 +70,7 @@ def read(table: Any, plan: Plan) -> pa.Table:
     """The rows of a table, as `Past` holds them, checked against the catalog. RequestError or OutcomeError name the first row that does not fit."""
     import pyarrow as pa
 
-    from nba_engine.facts.tables import check_table, moments_of, texts_of
+    from nba_engine.facts.tables import FACT_PREFIX, check_table, fact_columns, moments_of, texts_of
 
     given: pa.Table = table if isinstance(table, pa.Table) else pa.table(table)
     missing = [c for c in _NEEDED if c not in given.column_names]
@@ -80,11 +83,11 @@ def read(table: Any, plan: Plan) -> pa.Table:
         _check_known(texts[what], known_texts, what)
     texts["treatment"] = _treatments(texts["action"], texts["treatment"], texts["channel"], plan)
     known = {column.name.partition(".")[0] for column in plan.encoder.columns}
-    plan.encoder.note_unknown(c for c in given.column_names if c not in (*_NEEDED, *_OPTIONAL))
-    facts = {c: given.column(c) for c in given.column_names if c in known and c not in (*_NEEDED, *_OPTIONAL)}
-    rows = pa.table({**texts, "at": at_us, "rank": _ranks(given), **facts}).take(np.argsort(at_us, kind="stable"))
-    check_table(plan.encoder, rows.select(list(facts)))  # a fact of a wrong type is found before anything has changed
-    return rows
+    facts = fact_columns(plan.encoder, given, _TAKEN)
+    plan.encoder.note_unknown(facts.column_names)
+    check_table(plan.encoder, facts)  # a fact of a wrong type is found before anything has changed
+    columns = {f"{FACT_PREFIX}{c}" if c in _TAKEN else c: facts.column(c) for c in facts.column_names if c in known}
+    return pa.table({**texts, "at": at_us, "rank": _ranks(given), **columns}).take(np.argsort(at_us, kind="stable"))
 
 
 def apply(past: Past, state: State) -> int:
@@ -93,12 +96,12 @@ def apply(past: Past, state: State) -> int:
     candidate, kinds = _candidates(rows, state)
     specs = _by_text(rows.column("label"), lambda text: definition.outcomes.get(text or ""))
     known = (candidate >= 0) & np.array([spec is not None and spec.exposure != SKIPPED for spec in specs.of], np.bool_)[specs.index]
-    presented_only = np.array([spec is not None and spec.exposure == PRESENTED for spec in specs.of], np.bool_)[specs.index]
-    _remember_contacts(past, state, np.flatnonzero(known), presented_only, kinds)
+    offer, answered = _answers(rows, definition)
+    _remember_contacts(past, state, np.flatnonzero(known), offer, answered, kinds)
     rewards = np.array([-1.0 if spec is None or spec.reward is None else spec.reward for spec in specs.of])[specs.index]
     reasons = _by_text(rows.column("reason"), lambda text: definition.reasons.get(text or ""))
     teaches = np.array([reason is None or reason.learn for reason in reasons.of], np.bool_)[reasons.index]
-    taught = np.flatnonzero(known & ~presented_only & teaches & (rewards >= 0.0))
+    taught = np.flatnonzero(known & answered & teaches & (rewards >= 0.0))
     ranks = rows.column("rank").to_numpy()
     for start in range(0, len(taught), _LEARNED_AT_ONCE):
         part = taught[start : start + _LEARNED_AT_ONCE]
@@ -108,9 +111,9 @@ def apply(past: Past, state: State) -> int:
 
 def teach(rows: pa.Table, ranks: Ints, candidates: npt.NDArray[np.int32], rewards: npt.NDArray[np.float64], state: State) -> None:
     """Let the beliefs learn these rows, one after the other."""
-    from nba_engine.facts.tables import learn_texts
+    from nba_engine.facts.tables import fact_columns, learn_texts
 
-    learn_texts(state.plan.encoder, rows)
+    learn_texts(state.plan.encoder, fact_columns(state.plan.encoder, rows, _TAKEN))
     found = encoded(rows, state.plan)
     state.beliefs.update_rows(found, ranks, candidates, rewards)
     if state.challenger is not None:
@@ -119,33 +122,58 @@ def teach(rows: pa.Table, ranks: Ints, candidates: npt.NDArray[np.int32], reward
 
 def encoded(rows: pa.Table, plan: Plan) -> Any:
     """The facts of these rows as `plan` encodes them."""
-    from nba_engine.facts.tables import encode_table
+    from nba_engine.facts.tables import encode_table, fact_columns
 
     definition = plan.catalog.definition
     places = _by_text(rows.column("channel"), lambda name: (name, None if name not in definition.channels else definition.channels[name].direction))
-    return encode_table(plan.encoder, rows.drop_columns([*_TEXTS, "at", "rank"]), rows.column("at").to_numpy(), places.of, places.index)
+    return encode_table(plan.encoder, fact_columns(plan.encoder, rows, _TAKEN), rows.column("at").to_numpy(), places.of, places.index)
 
 
-def _remember_contacts(past: Past, state: State, kept: Ints, presented_only: npt.NDArray[np.bool_], kinds: _ByText) -> None:
-    """The events of rows `kept`: a presentation each, and an answer behind it where there was one; subject by subject."""
+def _answers(rows: pa.Table, definition: Definition) -> tuple[Ints, Flags]:
+    """The row whose offer each row, in time order, speaks of, and whether it is that offer's answer in the end. A row that takes back what no row
+    before it says is an offer of its own: an export holds each offer's last answer only."""
+    specs = _by_text(rows.column("label"), lambda text: (text, definition.outcomes.get(text or "")))
+    answers = np.array([spec is not None and spec.exposure is None for _, spec in specs.of], np.bool_)[specs.index]
+    offer = np.arange(rows.num_rows)
+    revoking = np.array([spec is not None and spec.revokes is not None for _, spec in specs.of], np.bool_)[specs.index]
+    if not revoking.any():
+        return offer, answers
+    whom = [_by_text(rows.column(column), lambda text: text) for column in ("subject", "action", "treatment")]
+    key = np.ravel_multi_index([column.index for column in whom], [len(column.of) for column in whom])
+    standing: dict[tuple[int, str], list[int]] = {}
+    for row in np.flatnonzero(answers & np.isin(key, key[revoking])).tolist():
+        label, spec = specs.of[specs.index[row]]
+        if spec.revokes is not None:
+            revoked = standing.get((int(key[row]), spec.revokes))
+            if not revoked:
+                continue
+            last = revoked.pop()
+            offer[row], answers[last] = offer[last], False
+        standing.setdefault((int(key[row]), label), []).append(row)
+    return offer, answers
+
+
+def _remember_contacts(past: Past, state: State, kept: Ints, offer: Ints, answered: Flags, kinds: _ByText) -> None:
+    """The events of rows `kept`: a presentation where the row is an offer of its own, and the offer's answer where it is that; subject by subject."""
     definition, names, rows = state.plan.catalog.definition, state.contacts.names, past.rows
     subjects = _by_text(rows.column("subject").take(kept), lambda text: text)
     order = np.argsort(subjects.index, kind="stable")
     kept, group = kept[order], subjects.index[order]
+    offer, is_own = offer[kept], offer[kept] == kept
     at_us = rows.column("at").to_numpy()[kept]
     numbered = [(names.number("action", a), names.number("treatment", treatment_text(a, t))) for a, t in kinds.of]
     numbers = np.array(numbered or [(0, 0)])[kinds.index[kept]]
     labels = _by_text(rows.column("label").take(kept), lambda text: names.number("label", text))
     reasons = _by_text(rows.column("reason").take(kept), lambda text: -1 if text is None else names.number("reason", text))
-    channels = _by_text(rows.column("channel").take(kept), lambda text: _channel_numbers(text, definition, names))
+    channels = _by_text(rows.column("channel").take(offer), lambda text: _channel_numbers(text, definition, names))
     subject_keys = np.array([key_of(f"{past.name}\x1f{subject}") for subject in subjects.of] or [0], np.uint64)
-    n_events = np.where(presented_only[kept], 1, 2)
-    events = np.zeros(int(n_events.sum()), EVENT)
-    of = np.repeat(np.arange(len(kept)), n_events)
-    answer = np.concatenate([[False], of[1:] == of[:-1]]) if len(of) else np.zeros(0, bool)
+    of = np.repeat(np.arange(len(kept)), is_own.astype(np.int64) + answered[kept])
+    events = np.zeros(len(of), EVENT)
+    answer = ~is_own[of]
+    answer[1:] |= of[1:] == of[:-1]
     events["at"] = at_us[of]
-    events["offer"] = keys_of(np.full(len(of), key_of(past.name), np.uint64), kept[of].astype(np.uint64))
-    events["interaction"] = keys_of(subject_keys[group[of]], at_us[of].view(np.uint64)) & _KEY_MASK
+    events["offer"] = keys_of(np.full(len(of), key_of(past.name), np.uint64), offer[of].astype(np.uint64))
+    events["interaction"] = keys_of(subject_keys[group[of]], rows.column("at").to_numpy()[offer[of]].view(np.uint64)) & _KEY_MASK
     events["action"], events["treatment"] = numbers[of].T
     events["label"] = np.where(answer, np.array(labels.of or [0])[labels.index][of], PRESENTED_NUMBER)
     events["reason"] = np.where(answer, np.array(reasons.of or [0])[reasons.index][of], -1)

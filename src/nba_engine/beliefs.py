@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 from zlib import crc32
 
@@ -15,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nba_engine.catalog.plan import Plan
+from nba_engine.facts.crosses import Cross
 from nba_engine.facts.encoding import Row
 from nba_engine.facts.features import RANK_MAX, Features
 from nba_engine.facts.watching import PAIRS_MAX, STOCK_EVERY, Watch
@@ -38,15 +38,6 @@ _ACTION = 3
 """The level of actions on a path."""
 _CROSSED_KINDS = {"probit"}
 """Models that add up what features say: where none of them is used, no cross is looked for."""
-
-
-@dataclass(frozen=True, slots=True)
-class Cross:
-    """Two facts that are taken together: declared in the catalog or found; `evidence` is the last log Bayes factor for their effect on each other."""
-
-    facts: tuple[str, str]
-    declared: bool
-    evidence: float
 
 
 class Rows(Protocol):
@@ -204,9 +195,9 @@ class Beliefs:
 
     def crosses(self) -> list[Cross]:
         """The pairs of facts taken together, in the order of their features, each with its evidence when it was judged last."""
-        evidence = {frozenset(pair): found for pair, found in self._watch.evidence().items()}
+        evidence = {frozenset(pair): found for pair, found in self._watch.evidence().items() if np.isfinite(found)}
         declared = len(self.plan.catalog.definition.crosses)
-        return [Cross(pair, i < declared, evidence.get(frozenset(pair), -np.inf)) for i, pair in enumerate(self.features.crosses)]
+        return [Cross(*pair, i < declared, evidence.get(frozenset(pair), np.nan)) for i, pair in enumerate(self.features.crosses)]
 
     def _settle(self) -> None:
         """Feed the watch with what was learned one by one since."""

@@ -34,12 +34,14 @@ _RHO_SQUARED = (_TAIL + math.log(1.0 + _TAIL)) / _TIGHTEST_AT
 
 
 class Differences(msgspec.Struct, gc=False):
-    """Sums over n outcomes, in units: the loss of the catalog's `model`, that of its `challenger` less the former, and its squares."""
+    """Sums over n outcomes, in units: the loss of the catalog's `model`, that of its `challenger` less the former, and its squares; `since` is the
+    number that health gave the action's first answer in this contest, and answers before it are in no sum here."""
 
     n: int = 0
     loss: int = 0
     total: int = 0
     squares: int = 0
+    since: int = 0
 
     def add(self, loss: int, difference: int, sign: int = 1) -> None:
         self.n += sign
@@ -75,12 +77,11 @@ class Differences(msgspec.Struct, gc=False):
 
 
 class Shadow(msgspec.Struct, frozen=True, gc=False):
-    """What an outcome taught the catalog's challenger, and the loss and difference that were counted; `contest` names the pair of models."""
+    """What an outcome taught the catalog's challenger, and the loss and difference that were counted."""
 
     receipt: Receipt | None
     loss: int
     difference: int
-    contest: int
 
 
 class Challenger:
@@ -107,26 +108,27 @@ class Challenger:
         """How the catalog writes the model that is here."""
         return self.sections[not self.promoted]
 
-    def learn(self, in_charge: Beliefs, row: Row, rank: int, candidate: int, reward: float, action: str) -> tuple[Receipt, Shadow]:
-        """Compare both models' predictions of an outcome, then teach both; what it taught the catalog's model, and the rest."""
+    def learn(self, in_charge: Beliefs, row: Row, rank: int, candidate: int, reward: float, action: str, number: int) -> tuple[Receipt, Shadow]:
+        """Compare both models' predictions of an outcome, then teach both; what it taught the catalog's model, and the rest. `number` is health's."""
         losses = [round(_loss(predicted(beliefs, row, rank, candidate), reward) / UNIT) for beliefs in (in_charge, self.beliefs)]
         receipts = [beliefs.update(row, rank, candidate, reward) for beliefs in (in_charge, self.beliefs)]
         if self.promoted:
             losses.reverse()
             receipts.reverse()
-        shadow = Shadow(receipts[1], losses[0], losses[1] - losses[0], self.contest)
-        self.differences.setdefault(action, Differences()).add(shadow.loss, shadow.difference)
+        shadow = Shadow(receipts[1], losses[0], losses[1] - losses[0])
+        self.differences.setdefault(action, Differences(since=number)).add(shadow.loss, shadow.difference)
         return receipts[0], shadow
 
-    def take_back(self, in_charge: Beliefs, receipt: Receipt | None, shadow: Shadow | None, action: str) -> None:
-        """Undo `learn`, which returned `receipt` and `shadow`; None for what was learned before this contest."""
+    def take_back(self, in_charge: Beliefs, receipt: Receipt | None, shadow: Shadow | None, action: str, number: int) -> None:
+        """Undo `learn`, which returned `receipt` and `shadow` (None where there was no challenger) for the answer of this `number`."""
         model, challenger = (self.beliefs, in_charge) if self.promoted else (in_charge, self.beliefs)
         if receipt is not None:
             model.take_back(receipt)
         if shadow is not None and shadow.receipt is not None:
             challenger.take_back(shadow.receipt)
-        if shadow is not None and shadow.contest == self.contest:
-            self.differences[action].add(shadow.loss, shadow.difference, -1)
+        sums = self.differences.get(action)
+        if shadow is not None and sums is not None and number >= sums.since:
+            sums.add(shadow.loss, shadow.difference, -1)
 
     def promote(self, in_charge: Beliefs, at_us: int) -> Beliefs:
         """Swap the two; returns the one that is in charge now, its version counted on."""

@@ -25,6 +25,7 @@ from nba_engine.numerics.bitset import clear_bit, has_bit, n_set, position_of, s
 from nba_engine.numerics.kernel import kernel, scalar
 from nba_engine.records import Offer
 from nba_engine.rules.truth import Evaluation
+from nba_engine.schema import VALUE_MAX
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int32]
@@ -36,7 +37,8 @@ class Judgement(msgspec.Struct, gc=False):
     """What a decision keeps of its candidates, about 20 bytes each; what follows from the row alone is computed again when it is asked for.
 
     `history`: the contact events that were seen; survivors int32[m]: candidates that reached arbitration; judged float64[2, m]: their propensity at
-    rank 1 and the law of the first slot; `offered`: the candidates drawn, by rank, and as `offers`; `funnel`: actions left after each stage.
+    rank 1 and the law of the first slot, NaN where the decision was rebuilt from the store; `offered`: the candidates drawn, by rank,
+    and as `offers`; `funnel`: actions left after each stage.
     """
 
     row: Row
@@ -223,7 +225,7 @@ def _n_actions(bits, action):
 
 @kernel
 def _fill_terms(n_rows, bits, slot_values, slot_states, numbers, value_slots, action, offsets, survivors, terms, counts):
-    """List the candidates in `bits` whose value is known and not negative, with their terms, row behind row."""
+    """List the candidates in `bits` whose value is known and from 0 to VALUE_MAX, with their terms, row behind row."""
     doubles = slot_values.view(np.float64)
     m, offsets[0] = 0, 0
     for r in range(n_rows):
@@ -239,7 +241,7 @@ def _fill_terms(n_rows, bits, slot_values, slot_states, numbers, value_slots, ac
                 value, slot = numbers[i, 0], value_slots[i, 0]
                 if slot >= 0:
                     value = doubles[r, slot] if value_slots[i, 1] != 0 else np.float64(slot_values[r, slot])
-                if (slot < 0 or slot_states[r, slot] == 0) and 0.0 <= value < np.inf:
+                if (slot < 0 or slot_states[r, slot] == 0) and 0.0 <= value <= VALUE_MAX:
                     survivors[m] = i
                     terms[m, 0], terms[m, 1], terms[m, 2], terms[m, 3] = value, 1.0, numbers[i, 1], numbers[i, 2]
                     m += 1

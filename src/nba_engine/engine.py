@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import os
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -17,18 +16,18 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
 from nba_engine import backfill
-from nba_engine.asking import check_request, moment_us, same_request
+from nba_engine.asking import SystemClock, check_catalog, check_engine, check_limit, check_texts, check_value, given_facts, moment_us, same_request
 from nba_engine.catalog.catalog import Catalog
 from nba_engine.contact.history import History
 from nba_engine.decision import decide
-from nba_engine.errors import RequestError, StoreError, UnknownDecisionError
+from nba_engine.errors import NbaError, RequestError, StoreError, UnknownDecisionError
 from nba_engine.explaining import explain
 from nba_engine.health.report import Health, report
-from nba_engine.learning import check_outcome, offer_position, place, repeated, take
+from nba_engine.learning import check_fits, check_known, offer_position, place, repeated, take
 from nba_engine.ledger import Kept
 from nba_engine.memory import Memory, compiled_on
 from nba_engine.ports import Clock, ProfileStore
-from nba_engine.records import Decision, Explanation, Outcome, Receipt
+from nba_engine.records import Decision, Explanation, Outcome, Receipt, unnamed
 from nba_engine.sizes import sizes_of
 
 if TYPE_CHECKING:
@@ -36,14 +35,9 @@ if TYPE_CHECKING:
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
+_ASKED = "subject", "channel", "interaction", "request_id"
+_TOLD = "decision_id", "label", "action", "treatment", "reason", "agent", "event_id"
 _COMPILED_AGAIN_MAX = 3
-
-
-class SystemClock:
-    """The machine's clock."""
-
-    def now_us(self) -> int:
-        return time.time_ns() // 1000
 
 
 class Engine:
@@ -81,6 +75,7 @@ class Engine:
         sync: Literal["disk", "os"] = "disk",
         explained_decisions_max: int = 10_000,
     ) -> None:
+        check_engine(catalog, sync, explained_decisions_max, profiles)
         self._lock = threading.Lock()
         self._seed = seed
         self._clock = clock or SystemClock()
@@ -124,11 +119,19 @@ class Engine:
         **Cost**: as README's table says (`make bench`): rules O(actions / 64 x facts), beliefs O(actions x active features), then O(survivors).
         """
         at_us = moment_us(at, self._clock)
-        check_request(subject, limit)
-        given = self._given(subject, facts)
-        state = self._memory.state
-        plan, channel_index, direction = state.plan, *self._channel(channel)
-        row = plan.encoder.encode(given, at_us, channel, direction)
+        check_limit(limit)
+        check_texts(_ASKED, 1, subject, channel, interaction, request_id)
+        try:
+            given = given_facts(self._profile, subject, facts)
+            state = self._memory.state
+            plan, channel_index, direction = state.plan, *self._channel(channel)
+            row = plan.encoder.encode(given, at_us, channel, direction)
+        except NbaError:
+            with self._lock:  # what was decided before needs no facts
+                known = None if request_id is None else self._known_request(request_id)
+            if known is None:
+                raise
+            return same_request(known, subject, channel)
         with self._lock:
             self._require_open()
             if request_id is not None and (known := self._known_request(request_id)) is not None:
@@ -137,15 +140,15 @@ class Engine:
                 plan, channel_index, direction = state.plan, *self._channel(channel)
                 row = plan.encoder.encode(given, at_us, channel, direction)
             asked = state.ledger.subject(subject)
-            key = interaction if interaction is not None else f"#{asked.n_decisions + 1}"
+            key = interaction if interaction is not None else unnamed(asked.n_decisions + 1)
             control_group = plan.control_group(self._seed, subject)
             judgement = decide(plan, state.beliefs.scorer, state.contacts.history(subject), row, at_us, channel_index,
                                plan.noise_key(self._seed, subject, key, at_us), limit, state.work, control_group)
             self._n_decisions += 1
             decision = Decision(
                 f"{self._id_prefix}-{self._n_decisions:x}", request_id, key, subject, channel, _EPOCH + timedelta(microseconds=at_us),
-                judgement.offers, math.prod([offer.selection_probability for offer in judgement.offers]), judgement.funnel,
-                None if control_group is None else control_group.name, plan.version, state.beliefs.version, asked.interactions.get(key))
+                judgement.offers, math.prod([offer.selection_probability for offer in judgement.offers], start=1.0), judgement.funnel,
+                None if control_group is None else control_group.name, plan.version, state.beliefs.version, asked.first(interaction))
             kept = Kept(decision, judgement, plan)
             self._memory.remember_decision(kept, limit)
             place(state, kept)
@@ -157,7 +160,7 @@ class Engine:
         Parameters
         ----------
         table : anything that exports Arrow (a Table, a data frame, a dict of columns): `subject`, optionally `channel`, `at`, `interaction`,
-            `request_id`, and a column per fact. A null cell is a fact given as null; in `channel` it means all, in `at` now.
+            `request_id`, a column per fact (`fact.at` for a fact `at`). A null cell is a fact given as null; in `channel` it means all, in `at` now.
         limit : offers per row at most. threads : how many work at once. progress : called with the rows done and all rows.
 
         Returns
@@ -177,7 +180,7 @@ class Engine:
         from nba_engine.batch.answering import Standing, answer, with_repeats
         from nba_engine.batch.requests import interaction_keys, read, repeats
 
-        check_request("", limit)
+        check_limit(limit)
         with self._lock:
             self._require_open()
             state = self._memory.state
@@ -213,7 +216,7 @@ class Engine:
         label, reason : of the catalog's `outcomes` and `reasons`.
         value : money that came of it, in place of the label's own.
         agent : who handled it; kept for reports.
-        event_id : makes a repeated delivery harmless. Without one, a repeat of the offer's current answer and reason is the duplicate.
+        event_id : makes a repeated delivery harmless, within its decision. Without one, a repeat of the offer's answer and reason is the duplicate.
         at : when it happened; the clock's time by default.
 
         Raises
@@ -223,6 +226,8 @@ class Engine:
         StoreError : the outcome could not be made durable; record it again.
         """
         at_us = moment_us(at, self._clock)
+        check_texts(_TOLD, 2, decision_id, label, action, treatment, reason, agent, event_id)
+        check_value(value)
         with self._lock:
             self._require_open()
             state = self._memory.state
@@ -230,10 +235,11 @@ class Engine:
             position = offer_position(kept, action, treatment)
             offer = kept.decision.offers[position]
             outcome = Outcome(decision_id, offer.action, offer.treatment, label, at_us, reason, value, agent, event_id)
+            check_known(state, label, reason)
             receipt = repeated(state, kept, position, outcome)
             sequence = self._memory.last_sequence
             if receipt is None:
-                check_outcome(state, kept, position, outcome)
+                check_fits(state, kept, position, outcome)
                 sequence = self._memory.remember_outcome(position, outcome)
                 receipt = take(state, kept, position, outcome)
                 if receipt.learned:
@@ -242,12 +248,12 @@ class Engine:
         return receipt
 
     def learn(self, table: Any) -> int:
-        """Take in history from elsewhere, in time order: contact history and models.
+        """Take in history from elsewhere, in time order: contact history and models. A row that `revokes` takes back the latest such row before.
 
         Parameters
         ----------
         table : anything that pyarrow reads (a Table, a data frame with an Arrow stream, a dict of columns); columns `subject`, `channel`, `at`,
-            `action`, `label`, the facts, optionally `treatment`, `reason`, `rank` (from 1) and `selection_probability`.
+            `action`, `label`, the facts (`fact.at` for a fact `at`), optionally `treatment`, `reason`, `rank` (from 1), `selection_probability`.
 
         Returns
         -------
@@ -288,6 +294,7 @@ class Engine:
 
         It is compiled beside the decisions going on, which wait only while beliefs are copied (some 10 ns per feature and action).
         """
+        check_catalog(catalog)
         for _ in range(_COMPILED_AGAIN_MAX):
             with self._lock:
                 self._require_open()
@@ -358,13 +365,6 @@ class Engine:
     def unknown_facts(self) -> frozenset[str]:
         """Names that came as facts and that the catalog does not declare; each once."""
         return frozenset(self._memory.state.plan.encoder.unknown_names)
-
-    def _given(self, subject: str, facts: Mapping[str, Any] | None) -> Mapping[str, Any]:
-        """The profile's facts under the call's."""
-        if facts is not None and type(facts) is not dict and not isinstance(facts, Mapping):  # the second look costs half a microsecond
-            raise RequestError(f"facts is a {type(facts).__name__}; give a mapping of names to values", "facts")
-        profile = None if self._profile is None else self._profile(subject)
-        return {**profile, **(facts or {})} if profile else facts or {}
 
     def _known_request(self, request_id: str) -> Decision | None:
         known = self._memory.find_request(request_id)

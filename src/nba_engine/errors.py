@@ -6,7 +6,7 @@
     │   ├── ParseError        it is not CEL
     │   └── CheckError        it is CEL, but not over these facts
     ├── FactsError            a fact of the wrong type; carries its name
-    ├── RequestError          an argument of `decide` that cannot be meant: an unknown channel, a time without a zone
+    ├── RequestError          an argument that cannot be meant: an unknown channel, a time without a zone, a number for a text
     ├── UnknownDecisionError  no such decision, or one that is no longer kept
     ├── OutcomeError          an outcome that does not fit its decision or the catalog
     ├── StoreError            the store cannot be opened, read or written

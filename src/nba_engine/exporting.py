@@ -23,6 +23,7 @@ from nba_engine.catalog.catalog import Catalog
 from nba_engine.decision import Judgement
 from nba_engine.errors import CatalogError, FactsError, NbaError, RequestError, StoreError
 from nba_engine.facts import values
+from nba_engine.facts.tables import FACT_PREFIX
 from nba_engine.journal import codec, entries
 from nba_engine.journal.store import Store
 from nba_engine.learning import State, restore
@@ -45,6 +46,7 @@ _COLUMNS: tuple[tuple[str, pa.DataType], ...] = (
     ("priority", pa.float64()), ("selection_probability", pa.float64()), ("slate_probability", pa.float64()), ("control_group", pa.string()),
     ("catalog_version", pa.string()), ("beliefs_version", pa.int64()), ("presented", pa.bool_()), ("label", pa.string()),
     ("reason", pa.string()), ("reward", pa.float64()), ("outcome_at", _MOMENT), ("outcome_value", pa.float64()),
+    ("agent", pa.string()), ("event_id", pa.string()),
 )  # fmt: skip
 _SCALARS = {"bool": pa.bool_(), "int": pa.int64(), "uint": pa.uint64(), "double": pa.float64(), "string": pa.string(), "bytes": pa.binary(),
             "timestamp": _MOMENT, "duration": pa.duration("us")}
@@ -65,9 +67,10 @@ def export(folder: str | Path, path: str | Path, progress: Callable[[int, int], 
     """Write every decision in the store `folder` to the Parquet file `path`.
 
     A decision without offers is one row whose action is null. `channel` is where the offer was made, `asked_channel` what `decide` was asked
-    for (null: all channels competed). `label`, `reason`, `reward`, `outcome_at` and `outcome_value` are those of the offer's present answer;
-    `outcome_value` is the money recorded with it, or the label's own. Every declared fact is a column of its type, under its name or, where
-    that is taken, as `fact.<name>`; a fact that was not given is null.
+    for (null: all channels competed). `label`, `reason`, `reward`, `outcome_at`, `outcome_value`, `agent` and `event_id` are those of the offer's
+    present answer; `outcome_value` is the money recorded with it, or the label's own. Every declared fact is a column of its type, under its name or,
+    where that is taken, as `fact.<name>`; a fact that was not given is null. An answer that was taken back has no row of its own, so `learn` may
+    find nothing that such a label takes back: it then teaches nothing.
 
     Parameters
     ----------
@@ -155,7 +158,7 @@ class _Table:
         taken = {name for name, _ in _COLUMNS}
         self.rows: list[tuple[Any, ...]] = []
         self.n_decisions = self.n_offers = self.n_answered = self.n_unfit_facts = 0
-        self._facts = [_Fact(f"fact.{name}" if name in taken else name, name, type_) for name, type_ in facts.items()]
+        self._facts = [_Fact(f"{FACT_PREFIX}{name}" if name in taken else name, name, type_) for name, type_ in facts.items()]
         self._state = state
         self.catalog = state.plan.catalog
         self.schema = pa.schema([*_COLUMNS, *((fact.column, _arrow_type(fact.type)) for fact in self._facts)])
@@ -163,17 +166,17 @@ class _Table:
     def add(self, entry: Entry, related: Sequence[Entry]) -> None:
         """The rows of one decision; `related` are all entries under its id."""
         decision, written = entries.unpack_decision(entry.payload)
-        offers, answers = self._left(decision, entry.at_us, related)
+        offers, answers = self._left(decision, written, related)
         facts = tuple(self._fact(written["facts"], fact) for fact in self._facts)
         head = decision.id, decision.request_id, decision.interaction, decision.subject
         tail = decision.slate_probability, decision.control_group, decision.catalog_version, decision.beliefs_version
         if not offers:
-            self.rows.append((*head, decision.channel, decision.channel, entry.at_us, *[None] * 10, *tail, *[None] * 6, *facts))
+            self.rows.append((*head, decision.channel, decision.channel, entry.at_us, *[None] * 10, *tail, *[None] * 8, *facts))
         for offer, left, answer in zip(decision.offers, offers, answers, strict=True):
             self.rows.append((
                 *head, offer.channel or decision.channel, decision.channel, entry.at_us, offer.rank, offer.action, offer.treatment,
                 offer.propensity, offer.value, offer.context_weight, offer.lever, offer.cost, offer.priority, offer.selection_probability, *tail,
-                left.presented_at_us is not None, left.label, left.reason, left.reward, *self._when_and_worth(answer), *facts,
+                left.presented_at_us is not None, left.label, left.reason, left.reward, *self._recorded(answer), *facts,
             ))  # fmt: skip
         self.n_decisions += 1
         self.n_offers += len(offers)
@@ -186,22 +189,24 @@ class _Table:
         self.rows = []
         return batch
 
-    def _left(self, decision: Decision, at_us: int, related: Sequence[Entry]) -> tuple[list[OfferState], list[Outcome | None]]:
+    def _left(self, decision: Decision, written: Mapping[str, Any], related: Sequence[Entry]) -> tuple[list[OfferState], list[Outcome | None]]:
         """How the offers were left, and the outcome that says so of each."""
-        kept = Kept(decision, cast("Judgement", _At(at_us)), self._state.plan, [OfferState(-1) for _ in decision.offers])
+        kept = Kept(decision, cast("Judgement", _At(written["at_us"])), self._state.plan, [OfferState(-1) for _ in decision.offers])
         told = list(_told(related))
-        restore(self._state, kept, ((outcome, position, reward, None) for outcome, position, reward in told))
+        restore(self._state, kept, written, ((outcome, position, reward, None) for outcome, position, reward in told))
         answers: list[Outcome | None] = [None] * len(kept.offers)
         for outcome, position, _ in told:
             if outcome is not None and (outcome.label, outcome.reason) == (kept.offers[position].label, kept.offers[position].reason):
                 answers[position] = outcome
         return kept.offers, answers
 
-    def _when_and_worth(self, answer: Outcome | None) -> tuple[int | None, float | None]:
+    def _recorded(self, answer: Outcome | None) -> tuple[int | None, float | None, str | None, str | None]:
+        """When an answer came and what it was worth, from whom and as which event."""
         if answer is None:
-            return None, None
+            return None, None, None, None
         label = self._state.plan.catalog.definition.outcomes.get(answer.label)
-        return answer.at_us, answer.value if answer.value is not None or label is None else label.value
+        value = answer.value if answer.value is not None or label is None else label.value
+        return answer.at_us, value, answer.agent, answer.event_id
 
     def _fact(self, given: Mapping[str, Any], fact: _Fact) -> Any:
         try:

@@ -19,7 +19,7 @@ from nba_engine.catalog.durations import FOREVER_US
 from nba_engine.catalog.plan import Plan
 from nba_engine.challenger import Challenger
 from nba_engine.contact.history import Contacts
-from nba_engine.contact.names import Shown
+from nba_engine.contact.names import NO_RESPONSE, PRESENTED, Shown
 from nba_engine.decision import Workspace
 from nba_engine.errors import FactsError, OutcomeError
 from nba_engine.facts.encoding import Row
@@ -28,13 +28,12 @@ from nba_engine.health.watch import Watch
 from nba_engine.ledger import Kept, Ledger
 from nba_engine.lessons import Lesson
 from nba_engine.numerics.random import key_of
-from nba_engine.records import Outcome, Receipt
+from nba_engine.records import Decision, Outcome, Receipt
 
 if TYPE_CHECKING:
     from nba_engine.catalog.definition import Channel
 
-NO_RESPONSE = "no_response"
-SKIPPED, PRESENTED = "skipped", "presented"
+SKIPPED = "skipped"
 
 Silence = tuple[Kept, int, Outcome]
 """An offer whose silence became an answer: its decision, its position, the outcome."""
@@ -63,10 +62,13 @@ def place(state: State, kept: Kept) -> None:
     state.ledger.count(kept.decision)
     if state.watch.groups:
         state.watch.groups.decided(kept)
-    if state.plan.on_return:
-        for position, offer in enumerate(kept.decision.offers):
-            if offer.channel in state.plan.on_return:
-                _present(state, kept, position, kept.judgement.at_us)
+    for position in on_return(state.plan, kept.decision):
+        _present(state, kept, position, kept.judgement.at_us)
+
+
+def on_return(plan: Plan, decision: Decision) -> list[int]:
+    """The positions of the offers that are presented by being returned."""
+    return [i for i, offer in enumerate(decision.offers) if offer.channel in plan.on_return] if plan.on_return else []
 
 
 def offer_position(kept: Kept, action: str | None, treatment: str | None) -> int:
@@ -84,14 +86,19 @@ def offer_position(kept: Kept, action: str | None, treatment: str | None) -> int
     raise OutcomeError(f"decision {kept.decision.id} offered {offered}; say which one is meant with action=")
 
 
-def check_outcome(state: State, kept: Kept, position: int, outcome: Outcome) -> None:
-    """OutcomeError where the catalog knows no such label or reason, or where they do not fit the offer as it stands."""
-    definition, label, reason = state.plan.catalog.definition, outcome.label, outcome.reason
+def check_known(state: State, label: str, reason: str | None) -> None:
+    """OutcomeError where the catalog knows no such label or reason."""
+    definition = state.plan.catalog.definition
     if label not in definition.outcomes:
         raise OutcomeError(f"label {label!r} is not an outcome of the catalog{_suggestion(label, definition.outcomes)}")
-    spec = definition.outcomes[label]
     if reason is not None and reason not in definition.reasons:
         raise OutcomeError(f"reason {reason!r} is not a reason of the catalog{_suggestion(reason, definition.reasons)}")
+
+
+def check_fits(state: State, kept: Kept, position: int, outcome: Outcome) -> None:
+    """OutcomeError where a known label and reason do not fit the offer as it stands."""
+    label, reason = outcome.label, outcome.reason
+    spec = state.plan.catalog.definition.outcomes[label]
     if reason is not None and spec.exposure is not None:
         raise OutcomeError(f"label {label!r} says what was shown, not what was answered; a reason goes with an answer")
     answer = kept.offers[position].label
@@ -150,19 +157,22 @@ def schedule(state: State, kept: Kept, position: int) -> None:
     offer = kept.offers[position]
     if offer.presented_at_us is None or offer.label is not None:
         return
-    deadline = _deadline(state, kept.decision.offers[position].channel, offer.presented_at_us)
-    if deadline is not None:
-        state.n_scheduled += 1
-        heapq.heappush(state.due, (deadline, state.n_scheduled, position, kept))
+    state.n_scheduled += 1
+    heapq.heappush(state.due, (_deadline(state, kept.decision.offers[position].channel, offer.presented_at_us), state.n_scheduled, position, kept))
 
 
-def restore(state: State, kept: Kept, later: Iterable[tuple[Outcome | None, int, float | None, Lesson | None]]) -> None:
-    """Bring the offers of a rebuilt decision to where its entries left them; contact history and beliefs have it all already."""
+def reschedule(state: State) -> None:
+    """Let what waits for its silence to count wait as long as the present catalog says; where that is for ever, the next one may say otherwise."""
+    waiting, state.due = sorted(state.due, key=lambda due: due[:2]), []
+    for _, _, position, kept in waiting:
+        schedule(state, kept, position)
+
+
+def restore(state: State, kept: Kept, entry: Mapping[str, Any], later: Iterable[tuple[Outcome | None, int, float | None, Lesson | None]]) -> None:
+    """Bring the offers of a decision rebuilt from `entry` to where later entries left them; contact history and beliefs have it all already."""
     outcomes = state.plan.catalog.definition.outcomes
-    for position, record in enumerate(kept.decision.offers):
-        channel = _channel(state, record.channel)
-        if channel is not None and channel.presented == "on_return":
-            kept.offers[position].presented_at_us = kept.judgement.at_us
+    for position in entry.get("presented", on_return(state.plan, kept.decision)):
+        kept.offers[position].presented_at_us = kept.judgement.at_us
     event_id: str | None = None
     for outcome, position, reward, taught in later:
         offer = kept.offers[position]
@@ -207,7 +217,8 @@ def _present(state: State, kept: Kept, position: int, at_us: int) -> None:
     offer.presented_at_us = at_us
     state.contacts.present(*_contact(state, kept, position), at_us)
     state.watch.presented(kept, position)
-    schedule(state, kept, position)
+    if _deadline(state, kept.decision.offers[position].channel, at_us) < FOREVER_US:
+        schedule(state, kept, position)
 
 
 def _skip(state: State, kept: Kept, position: int, label: str) -> None:
@@ -226,15 +237,14 @@ def _answer(state: State, kept: Kept, position: int, outcome: Outcome) -> bool:
     if offer.presented_at_us is None:
         offer.presented_at_us = outcome.at_us
         state.watch.presented(kept, position)
-    known = offer.label == outcome.label and offer.reason == outcome.reason
-    offer.label, offer.reason = outcome.label, outcome.reason
-    if known:
+    if offer.label == outcome.label and offer.reason == outcome.reason:
         return False
     _take_back(state, kept, position)
     reward = definition.outcomes[outcome.label].reward
-    if reward is None or (outcome.reason is not None and not definition.reasons[outcome.reason].learn):
-        return False
-    return _teach(state, kept, position, reward, outcome.at_us)
+    heard = outcome.reason is None or definition.reasons[outcome.reason].learn
+    learned = reward is not None and heard and _teach(state, kept, position, reward, outcome.at_us)
+    offer.label, offer.reason = outcome.label, outcome.reason  # last: an answer that failed to teach is not one, and may be told again
+    return learned
 
 
 def _teach(state: State, kept: Kept, position: int, reward: float, at_us: int) -> bool:
@@ -242,13 +252,14 @@ def _teach(state: State, kept: Kept, position: int, reward: float, at_us: int) -
     if here is None:
         return False
     row, candidate = here
-    offer = kept.offers[position]
+    offer, action = kept.offers[position], kept.decision.offers[position].action
     state.plan.encoder.learn_texts(row)
+    number = state.watch.answered(kept, position, reward, at_us)
     if state.challenger is None:
         receipt, shadow = state.beliefs.update(row, position + 1, candidate, reward), None
     else:
-        receipt, shadow = state.challenger.learn(state.beliefs, row, position + 1, candidate, reward, kept.decision.offers[position].action)
-    offer.taught = Lesson(receipt, state.watch.answered(kept, position, reward, at_us), shadow)
+        receipt, shadow = state.challenger.learn(state.beliefs, row, position + 1, candidate, reward, action, number)
+    offer.taught = Lesson(receipt, number, shadow)
     offer.reward = reward
     return True
 
@@ -260,7 +271,7 @@ def _take_back(state: State, kept: Kept, position: int) -> None:
     if lesson is None or reward is None:
         return
     if state.challenger is not None:
-        state.challenger.take_back(state.beliefs, lesson.receipt, lesson.shadow, kept.decision.offers[position].action)
+        state.challenger.take_back(state.beliefs, lesson.receipt, lesson.shadow, kept.decision.offers[position].action, lesson.counted)
     elif lesson.receipt is not None:
         state.beliefs.take_back(lesson.receipt)
     state.watch.taken_back(kept, position, reward, lesson.counted)
@@ -288,10 +299,11 @@ def _channel(state: State, name: str | None) -> Channel | None:
     return None if name is None else state.plan.catalog.definition.channels.get(name)
 
 
-def _deadline(state: State, channel_name: str | None, presented_at_us: int) -> int | None:
+def _deadline(state: State, channel_name: str | None, presented_at_us: int) -> int:
+    """When silence counts as an answer; FOREVER_US where it never does."""
     channel = _channel(state, channel_name)
     if channel is None or channel.no_response >= FOREVER_US:
-        return None
+        return FOREVER_US
     return presented_at_us + channel.no_response
 
 

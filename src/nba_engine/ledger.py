@@ -15,7 +15,7 @@ import msgspec
 from nba_engine.catalog.plan import Plan
 from nba_engine.decision import Judgement
 from nba_engine.lessons import Lesson
-from nba_engine.records import Decision, Receipt
+from nba_engine.records import Decision, Receipt, unnamed
 
 INTERACTIONS_PER_SUBJECT_MAX = 8
 """Interactions of a subject that are still recognised as the same one."""
@@ -63,10 +63,14 @@ class Kept(msgspec.Struct, eq=False, gc=False):
 
 
 class Subject(msgspec.Struct, eq=False, gc=False):
-    """How many decisions a subject has had, and the first decision of each of its latest interactions."""
+    """How many decisions a subject has had, and the first decision of each of its latest interactions that have a name, last used last."""
 
     n_decisions: int = 0
     interactions: dict[str, str] = msgspec.field(default_factory=dict)
+
+    def first(self, interaction: str | None) -> str | None:
+        """The first decision of an interaction that is still recognised; one without a name has none before it."""
+        return None if interaction is None else self.interactions.get(interaction)
 
 
 class Ledger:
@@ -110,15 +114,16 @@ class Ledger:
             self.n_forgotten += 1
 
     def count(self, decision: Decision) -> None:
-        """Note a new decision with its subject (about 200 bytes each), and its interaction if that is a new one."""
+        """Note a new decision with its subject (about 200 bytes each), and its interaction, unless nobody can come back to it."""
         subject = self.subjects.get(decision.subject)
         if subject is None:
             subject = self.subjects[decision.subject] = Subject()
         subject.n_decisions += 1
-        if decision.repeat_of is None:
-            subject.interactions[decision.interaction] = decision.id
-            if len(subject.interactions) > INTERACTIONS_PER_SUBJECT_MAX:
-                subject.interactions.pop(next(iter(subject.interactions)))
+        if decision.interaction == unnamed(subject.n_decisions):
+            return
+        subject.interactions[decision.interaction] = subject.interactions.pop(decision.interaction, decision.id)
+        if len(subject.interactions) > INTERACTIONS_PER_SUBJECT_MAX:
+            subject.interactions.pop(next(iter(subject.interactions)))
 
     def state(self) -> dict[str, list[object]]:
         """The subjects, as plain data; decisions themselves stand in the journal."""

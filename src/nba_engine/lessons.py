@@ -47,16 +47,16 @@ def entry_of(lesson: Lesson, position: int, reward: float, own: list[int]) -> di
     entry = {"position": position, "reward": reward, "counted": lesson.counted, "layout": own[0],
              "receipt": None if receipt is None else receipt.to_bytes()}
     if shadow is not None and shadow.receipt is not None:
-        entry["shadow"] = [own[1], shadow.receipt.to_bytes(), shadow.loss, shadow.difference, shadow.contest]
+        entry["shadow"] = [own[1], shadow.receipt.to_bytes(), shadow.loss, shadow.difference]
     return entry
 
 
 def lesson_of(entry: Mapping[str, Any], own: list[int]) -> Lesson:
     """The inverse of `entry_of`; receipts of models that are set or numbered otherwise now are left out."""
-    layout, payload, *compared = entry.get("shadow", (None, None, 0, 0, 0))
+    layout, payload, loss, difference, *_ = entry.get("shadow", (None, None, 0, 0))
     stored = {layout: payload, entry["layout"]: entry["receipt"]}
     receipts = [None if stored.get(one) is None else Receipt.from_bytes(stored[one]) for one in own]
-    return Lesson(receipts[0], entry["counted"], Shadow(receipts[1], *compared) if len(receipts) > 1 else None)
+    return Lesson(receipts[0], entry["counted"], Shadow(receipts[1], loss, difference) if len(receipts) > 1 else None)
 
 
 class Succession:
@@ -102,5 +102,5 @@ class Succession:
             receipts.append(None if own is None or origin is None or one.kind != origin.kind else one.moved(own, origin))
         if len(receipts) == 1:
             return Lesson(receipts[0], lesson.counted)
-        compared = (0, 0, 0) if shadow is None else (shadow.loss, shadow.difference, shadow.contest)
+        compared = (0, 0) if shadow is None else (shadow.loss, shadow.difference)
         return Lesson(receipts[0], lesson.counted, Shadow(receipts[1], *compared))

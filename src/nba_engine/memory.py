@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import heapq
 import json
+import warnings
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -30,7 +31,7 @@ from nba_engine.facts import values
 from nba_engine.facts.vocabulary import Vocabulary
 from nba_engine.health.watch import Seen, Watch
 from nba_engine.journal import codec, entries
-from nba_engine.learning import State, next_silence, place, restore, schedule, take
+from nba_engine.learning import State, next_silence, on_return, place, reschedule, restore, schedule, take
 from nba_engine.ledger import Kept, Ledger
 from nba_engine.lessons import Lesson, Succession, entry_of, layouts, lesson_of, written
 from nba_engine.numerics.random import key_of
@@ -109,8 +110,9 @@ class Memory:
         if kept is None and self._journal is not None:
             payload = self._journal.find(entries.DECISION, decision_id)
             if payload is not None:
-                kept = self._rebuilt(*entries.unpack_decision(payload))
-                restore(self.state, kept, self._later(decision_id, before))
+                decision, entry = entries.unpack_decision(payload)
+                kept = self._rebuilt(decision, entry)
+                restore(self.state, kept, entry, self._later(decision_id, before))
                 self.state.ledger.keep(kept)
         return kept
 
@@ -128,11 +130,11 @@ class Memory:
             return
         decision, judgement = kept.decision, kept.judgement
         encoder = kept.plan.encoder
-        facts, events = encoder.facts_of(judgement.row), judgement.history.tobytes()
+        facts, events, presented = encoder.facts_of(judgement.row), judgement.history.tobytes(), on_return(kept.plan, decision)
         try:
-            payload = entries.pack_decision(decision, judgement.at_us, limit, facts, events, plain=encoder.is_plain)
+            payload = entries.pack_decision(decision, judgement.at_us, limit, facts, events, presented, plain=encoder.is_plain)
         except StoreError:  # values of other libraries, which the encoder takes and the codec does not
-            payload = entries.pack_decision(decision, judgement.at_us, limit, _plain(facts, kept.plan), events)
+            payload = entries.pack_decision(decision, judgement.at_us, limit, _plain(facts, kept.plan), events, presented)
         if decision.request_id is not None:  # first: a request without its decision is harmless, the other way round it is not
             self._journal.append(entries.REQUEST, decision.request_id, judgement.at_us, decision.id.encode())
         self._journal.append(entries.DECISION, decision.id, judgement.at_us, payload)
@@ -175,7 +177,7 @@ class Memory:
     def seen(self) -> Seen:
         """What health has counted, in copies."""
         state = self.state
-        return state.watch.seen(state.plan.catalog.definition.model.model_dump_json(), state.challenger)
+        return state.watch.seen(state.plan.catalog.definition.model.model_dump_json(), state.challenger, state.beliefs.crosses())
 
     @property
     def last_sequence(self) -> int:
@@ -223,6 +225,7 @@ class Memory:
         state.plan, state.work = plan, compiled.work
         state.contacts.retention = plan.contact_rules.retention
         state.watch.use(plan)
+        reschedule(state)
         self._name(key)
 
     def _name(self, key: str) -> None:
@@ -305,22 +308,31 @@ class Memory:
         """Play entries through the very functions that made the state; returns how many."""
         n_entries = 0
         for entry in journal.read(after, (entries.CATALOG, entries.DECISION, entries.OUTCOME, entries.HISTORY, entries.PROMOTED)):
-            if entry.kind == entries.CATALOG:
-                written = self._written_catalog(entry.payload)
-                if written is not None and entry.key != self._catalog_key:
-                    with suppress(NbaError):  # it was refused then as now
-                        self._switch(compiled_on(written, self.numbering()), entry.key)
-            elif entry.kind == entries.DECISION:
-                place(self.state, self._rebuilt(*entries.unpack_decision(entry.payload)))
-            elif entry.kind == entries.HISTORY:
-                backfill.apply(backfill.from_bytes(entry.payload), self.state)
-            elif entry.kind == entries.PROMOTED:
-                if self.state.challenger is not None:
-                    self.state.beliefs = self.state.challenger.promote(self.state.beliefs, entry.at_us)
-            else:
-                self._replay_outcome(entry)
+            try:
+                self._play(entry)
+            except StoreError:
+                raise
+            except Exception as error:  # it failed then as now, and its caller was told so: nothing acknowledged is left out
+                warnings.warn(f"entry {entry.sequence} of the store ({entry.kind} {entry.key}) cannot be played and is left out ({error!r}); "
+                              "please report this", RuntimeWarning, stacklevel=2)
             n_entries += 1
         return n_entries
+
+    def _play(self, entry: Entry) -> None:
+        if entry.kind == entries.CATALOG:
+            written = self._written_catalog(entry.payload)
+            if written is not None and entry.key != self._catalog_key:
+                with suppress(NbaError):  # it was refused then as now
+                    self._switch(compiled_on(written, self.numbering()), entry.key)
+        elif entry.kind == entries.DECISION:
+            place(self.state, self._rebuilt(*entries.unpack_decision(entry.payload)))
+        elif entry.kind == entries.HISTORY:
+            backfill.apply(backfill.from_bytes(entry.payload), self.state)
+        elif entry.kind == entries.PROMOTED:
+            if self.state.challenger is not None:
+                self.state.beliefs = self.state.challenger.promote(self.state.beliefs, entry.at_us)
+        else:
+            self._replay_outcome(entry)
 
     def _written_catalog(self, payload: bytes | None) -> Catalog | None:
         """A catalog from its entry; None where this release no longer accepts it, and what follows is read under the next one."""
@@ -383,6 +395,6 @@ def _plain(facts: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
 
 
 def _judgement(decision: Decision, row: Any, at_us: int, channel_index: int, events: Any, candidates: list[int]) -> Judgement:
-    """What the entry still says of the judgement: the offers themselves."""
-    judged = np.array([[o.propensity for o in decision.offers], [o.selection_probability for o in decision.offers]])
+    """What the entry still says of the judgement: the offers themselves, and nothing of the first slot's law."""
+    judged = np.array([[o.propensity for o in decision.offers], [np.nan] * len(decision.offers)])
     return Judgement(row, at_us, channel_index, events, np.array(candidates, np.int32), judged, tuple(candidates), decision.offers, decision.funnel)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -50,10 +51,12 @@ class _Rate(ProgressColumn):
 
 
 @contextmanager
-def compiling(as_line: bool = False, helped: bool = False) -> Iterator[None]:
+def compiling(as_line: bool = False) -> Iterator[None]:
     """Within, kernels that must be compiled show: under a bar that counts all of them, or as one line. Loading from the cache shows nothing.
-    `helped`: where there is a second core, another process compiles what `warming.warm` comes to last."""
-    shown = _Compiling(as_line, helped and (os.cpu_count() or 1) > 1)
+
+    Where there is a second core, another process compiles what `warming.warm` comes to last.
+    """
+    shown = _Compiling(as_line)
     with event.install_listener("numba:compile", shown):
         try:
             yield
@@ -65,17 +68,16 @@ def warm() -> float:
     """Compile every kernel, or load it from the cache; seconds it took."""
     from nba_engine import warming
 
-    with compiling(helped=True):
+    with compiling():
         return warming.warm()
 
 
 class _Compiling(event.Listener):
     """Told by numba, one thread at a time, of each function that it compiles."""
 
-    def __init__(self, as_line: bool, helped: bool) -> None:
+    def __init__(self, as_line: bool) -> None:
         self.bar = bar()
         self._as_line = as_line or self.bar.disable
-        self._helped = helped
         self._helper: subprocess.Popen[bytes] | None = None
 
     def stop(self) -> None:
@@ -87,9 +89,10 @@ class _Compiling(event.Listener):
     def on_start(self, event: Any) -> None:
         if self.bar.tasks:
             return
-        if self._helped:  # one process compiles one kernel at a time, whatever its threads
+        if (os.cpu_count() or 1) > 1:  # one process compiles one kernel at a time, whatever its threads
             quiet = subprocess.DEVNULL
             self._helper = subprocess.Popen([sys.executable, "-m", "nba_engine.warming"], stdin=quiet, stdout=quiet, stderr=quiet)
+            threading.Thread(target=self._helper.wait, name="nba-helper", daemon=True).start()  # a service goes on long after its helper's end
         self.bar.add_task(COMPILING, total=len(KERNELS))
         if self._as_line:
             self.bar.console.print(COMPILING, soft_wrap=True)

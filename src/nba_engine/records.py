@@ -56,6 +56,11 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
     repeat_of: str | None = None
 
 
+def unnamed(n: int) -> str:
+    """What a subject's n-th decision, counted from 1, calls an interaction that the caller does not name."""
+    return f"#{n}"
+
+
 class Outcome(msgspec.Struct, frozen=True, gc=False):
     """What came back for one offer. `label` is one of the catalog's; `value` is money or None for the label's own."""
 
@@ -142,6 +147,8 @@ class Change:
 class Reading(Protocol):
     """What an explanation is read from: a decision that is kept, with the plan and the facts of its time."""
 
+    @property
+    def catalog_version(self) -> str: ...
     def actions(self) -> tuple[ActionExplanation, ...]: ...
     def action(self, action: str) -> ActionExplanation: ...
     def arrays(self) -> pa.Table: ...
@@ -162,6 +169,12 @@ class Explanation:
     decision: Decision
     _reading: Reading = field(repr=False, compare=False)
     _believed: Believed = field(repr=False, compare=False)
+
+    @property
+    def catalog_version(self) -> str:
+        """The version of the catalog whose rules and actions are read here. It is not the decision's own where that was rebuilt from the store after
+        another catalog came into use: then an action may read as not drawn that a rule of the decision's own catalog had stopped."""
+        return self._reading.catalog_version
 
     @property
     def actions(self) -> tuple[ActionExplanation, ...]:
@@ -194,7 +207,8 @@ class Explanation:
     @property
     def margin(self) -> float:
         """How clear the first choice was: the largest probability of the first slot less the second largest, 0 to 1; 1 where only one was left,
-        0 where none. It counts `uniform_share` in, and is made of what the decision keeps."""
+        0 where none. It counts `uniform_share` in, and is made of what the decision keeps while it is at hand: of one that was rebuilt from the
+        store it is NaN."""
         return self._believed.margin()
 
     def smallest_change(self, action: str) -> Change:
@@ -215,5 +229,7 @@ class Explanation:
         lines = [f"decision {d.id} for {d.subject} on {d.channel or 'any channel'} at {d.at.isoformat()}", f"  funnel: {counts}"]
         if d.control_group:
             lines.append(f"  control group: {d.control_group}")
+        if self.catalog_version != d.catalog_version:
+            lines.append(f"  decided under catalog {d.catalog_version}; rules and actions below are those of catalog {self.catalog_version}")
         lines += [f"  {a}".replace("\n", "\n  ") for a in self.actions]
         return "\n".join(lines)

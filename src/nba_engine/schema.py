@@ -32,6 +32,8 @@ SCALARS = {t.kind: t for t in (BOOL, INT, UINT, DOUBLE, STRING, BYTES, TIMESTAMP
 NUMBERS = (INT, UINT, DOUBLE)
 
 FACT_DEPTH_MAX = 8
+VALUE_MAX = 1e15
+"""The largest value, cost or factor: what is computed from several of them stays a number."""
 
 
 def list_of(item: Type) -> Type:

@@ -1,6 +1,6 @@
 """Twin of the contact room: what was said, offer by offer, and one candidate at a time judged by the words of public-api.md.
 
-`log` is a list of dicts in the order of recording, each with `verb` (present, answer, withdraw, skip), `subject`-local `offer` and, for the
+`log` is a list of dicts in the order of recording, each with `verb` (present, answer, skip), `subject`-local `offer` and, for the
 first two, `interaction, action, treatment, channel, direction, at` and for an answer `label, reason`.
 """
 
@@ -24,9 +24,8 @@ def standing(log):
             answered[offer] = SimpleNamespace(
                 number=(number, 1), what=said["label"], reason=said["reason"], **{**_place(presented[offer].__dict__), "at": said["at"]}
             )
-        if said["verb"] in ("withdraw", "skip"):
-            answered.pop(offer, None)
         if said["verb"] == "skip":
+            answered.pop(offer, None)
             presented.pop(offer, None)
     return sorted([*presented.values(), *answered.values()], key=lambda e: e.number)
 

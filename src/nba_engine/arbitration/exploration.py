@@ -17,7 +17,6 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from nba_engine.arbitration.winning import Winning
 from nba_engine.numerics.kernel import kernel
 
 Floats = npt.NDArray[np.float64]
@@ -52,26 +51,6 @@ class Exploration:
     def parameters(self) -> Floats:
         """float64[3]: epsilon, gamma, uniform share, as the kernel of slates takes them."""
         return np.array([self.epsilon, self.gamma, self.uniform_share])
-
-
-def fill_pmf(
-    exploration: Exploration, priority: Floats, deviation: Floats, remains: Flags, explores: Flags, winning: Winning, p_out: Floats
-) -> None:
-    """Probability of each candidate for the next slot into p_out f64[n]: 0 where `remains` is 0; sums to 1, or to 0 if nothing remains.
-
-    Parameters
-    ----------
-    priority, deviation : f64[n]; deviations matter to thompson only
-    remains, explores : uint8[n], each 0 or 1
-    winning : the slate's, kept from slot to slot
-    """
-    share = float(exploration.uniform_share)
-    if exploration.kind == THOMPSON:
-        winning.fill(priority, deviation, remains, p_out)
-    else:
-        _fill_kind(exploration.kind, float(exploration.epsilon), float(exploration.gamma), priority, remains, explores, p_out)
-    if share > 0.0 and exploration.kind not in (GREEDY, CONTROL):
-        _fill_mixture(share, remains, explores, p_out)
 
 
 @kernel

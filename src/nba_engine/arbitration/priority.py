@@ -6,11 +6,14 @@ import numpy as np
 import numpy.typing as npt
 
 from nba_engine.numerics.kernel import kernel
+from nba_engine.schema import VALUE_MAX
 
 Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.uint8]
 VALUE_TERM, CONTEXT_WEIGHT_TERM, LEVER_TERM, COST_TERM, N_TERMS = range(5)
 """Columns of `terms`."""
+WORTH_MAX = VALUE_MAX**2
+"""What `value * context_weight * lever` is held within, so that comparing the worth of candidates is exact arithmetic on numbers."""
 
 
 def priorities(
@@ -53,7 +56,7 @@ def _fill_priority(offsets, candidates, explores, propensity, deviation, terms, 
         for i in range(start, stop):
             is_null = candidates[i] == null_candidate
             with_null |= is_null
-            worth = terms[i, 0] * terms[i, 1] * terms[i, 2]
+            worth = min(terms[i, 0] * terms[i, 1] * terms[i, 2], WORTH_MAX)
             is_open = explores[candidates[i]] != 0 and not is_null
             mean_out[i] = 0.0 if is_null else propensity[i] * worth - terms[i, 3]
             deviation_out[i] = posterior_scale * deviation[i] * worth if is_open else 0.0

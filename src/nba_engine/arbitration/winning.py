@@ -226,7 +226,7 @@ def _fill_table(mean, deviation, rows, n_rows, origin, n_nodes, table, nodes):
     for k in range(n_nodes):
         x, log_f = np.float32(nodes[0, k]), table[k]
         for r in range(np.uint64(n_rows)):
-            t = min(max((x - centre[r]) * scale[r] + _CENTRE, _FIRST), _LAST)
+            t = min(max(_FIRST, (x - centre[r]) * scale[r] + _CENTRE), _LAST)  # in this order what is no number counts as _FIRST
             cell = np.uint32(np.int32(t))
             low = _LOG_CDF[cell]
             log_f[r] = low + (t - np.float32(np.int32(t))) * (_LOG_CDF[cell + np.uint32(1)] - low)

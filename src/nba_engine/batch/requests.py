@@ -12,11 +12,11 @@ import pyarrow as pa
 
 from nba_engine.catalog.plan import Plan
 from nba_engine.errors import RequestError
-from nba_engine.facts.tables import moments_of, texts_of
-from nba_engine.records import Decision
+from nba_engine.facts.tables import fact_columns, moments_of, texts_of
+from nba_engine.records import Decision, unnamed
 
 REQUEST_COLUMNS = ("subject", "channel", "at", "interaction", "request_id")
-"""What a column of that name says about the request; every other column is a fact."""
+"""What a column of that name says about the request; every other column is a fact, and a fact of such a name stands as `fact.<name>`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +55,7 @@ def read(table: Any, plan: Plan, now_us: int) -> Requests:
         channels = ", ".join(plan.channel_ids) or "none"
         raise RequestError(f"row {row}: channel {asked[row].as_py()!r} is not in the catalog; known are {channels}, or null for all", "table")
     at_us = moments_of(whole.column("at"), now_us) if "at" in whole.column_names else np.full(n, now_us, np.int64)
-    facts = whole.drop_columns([name for name in REQUEST_COLUMNS if name in whole.column_names])
-    return Requests(subjects, known, at_us, interactions, request_ids, facts)
+    return Requests(subjects, known, at_us, interactions, request_ids, fact_columns(plan.encoder, whole, REQUEST_COLUMNS))
 
 
 def interaction_keys(requests: Requests, n_decisions: Callable[[str], int]) -> list[str]:
@@ -66,7 +65,7 @@ def interaction_keys(requests: Requests, n_decisions: Callable[[str], int]) -> l
     for subject, named in zip(requests.subjects, requests.interactions, strict=True):
         before = asked.get(subject)
         n = asked[subject] = 1 + (n_decisions(subject) if before is None else before)
-        keys.append(f"#{n}" if named is None else named)
+        keys.append(unnamed(n) if named is None else named)
     return keys
 
 

@@ -16,7 +16,7 @@ from nba_engine.catalog.contradictions import Possible, implies, never_false, ne
 from nba_engine.catalog.definition import Action, Channel, Definition, Ruled
 from nba_engine.catalog.durations import FOREVER_US
 from nba_engine.catalog.loading import KeyPath
-from nba_engine.catalog.references import PRESENTED
+from nba_engine.contact.names import NO_RESPONSE, PRESENTED
 from nba_engine.rules import parse
 from nba_engine.rules.normal import Formula, Leaf, Normalizer
 from nba_engine.rules.slots import constant_of, names_in
@@ -219,7 +219,7 @@ def _unfired(catalog: Catalog) -> Iterator[Finding]:
             causes.append("nothing happens within a window of 0: give 'within' a length")
         if contact_policy.suppress == 0:
             causes.append("it suppresses for 0: give 'suppress' a length or remove it")
-        if contact_policy.label == "no_response" and not any(_waits(definition, c, contact_policy.direction) for c in definition.channels.values()):
+        if contact_policy.label == NO_RESPONSE and not any(_waits(definition, c, contact_policy.direction) for c in definition.channels.values()):
             causes.append("no channel takes silence for an answer: give one of them 'no_response', and a label that says what was presented")
         if outcome is not None and outcome.exposure == "skipped":
             causes.append(f"{contact_policy.label!r} says that nothing was presented, and is not counted: name another label")

@@ -18,9 +18,10 @@ from pydantic import field_validator, model_validator
 from nba_engine import schema
 from nba_engine.catalog.durations import FOREVER_US, duration_text, parse_duration, parse_moment, window_us
 from nba_engine.catalog.fact_types import parse_fact_type, written_type
+from nba_engine.contact.names import NO_RESPONSE
 
-EPSILON_DEFAULT = 0.1
-GAMMA_DEFAULT = 100.0
+EPSILON_DEFAULT = 0.05
+GAMMA_DEFAULT = 300.0
 POSTERIOR_SCALE_DEFAULT = 0.3
 UNIFORM_SHARE_DEFAULT = 0.01
 SIMILARITY_AT_LEAST_DEFAULT = 0.5
@@ -31,7 +32,7 @@ Text = Annotated[str, Strict()]
 Name = Annotated[str, Strict(), StringConstraints(min_length=1)]
 Flag = Annotated[bool, Strict()]
 Number = Annotated[float, Strict(), Field(allow_inf_nan=False)]
-Amount = Annotated[float, Strict(), Field(allow_inf_nan=False, ge=0)]
+Amount = Annotated[float, Strict(), Field(allow_inf_nan=False, ge=0, le=schema.VALUE_MAX)]
 Share = Annotated[float, Strict(), Field(allow_inf_nan=False, ge=0, le=1)]
 Duration = Annotated[int, PlainValidator(parse_duration), PlainSerializer(duration_text)]
 Moment = Annotated[date, PlainValidator(parse_moment), PlainSerializer(lambda moment: moment.isoformat())]
@@ -341,7 +342,7 @@ class Definition(Record):
 
     @model_validator(mode="after")
     def _imply_no_response(self) -> Definition:
-        self.outcomes.setdefault("no_response", Outcome(reward=0.0))
+        self.outcomes.setdefault(NO_RESPONSE, Outcome(reward=0.0))
         return self
 
     def model_of(self, action: Action, default: Model | None = None) -> Model:

@@ -12,9 +12,7 @@ from nba_engine.catalog.durations import window_us
 from nba_engine.catalog.fact_types import name_problem
 from nba_engine.catalog.faults import Faults, shown, suggestion
 from nba_engine.catalog.loading import KeyPath
-
-PRESENTED = "presented"
-"""The label under which contact policies count what reached the customer, declared or not."""
+from nba_engine.contact.names import NO_RESPONSE, PRESENTED
 
 CROSSABLE = {"bool", "string", "int", "double", "duration", "timestamp"}
 """Types of facts that can be crossed: those that are one value."""
@@ -77,8 +75,14 @@ def _check_outcomes(definition: Definition, faults: Faults) -> None:
                 faults.unknown((*path, "revokes"), "label", outcome.revokes, others, "outcomes")
             if outcome.reward is not None:
                 faults.add((*path, "reward"), "came a reward beside revokes: a label either takes an answer back or is one; remove one of them")
-        if outcome.exposure == "skipped" and outcome.reward is not None:
-            faults.add((*path, "reward"), "came a reward for exposure skipped, which teaches nothing: remove one of them")
+        if outcome.exposure is not None:
+            for key in ("reward", "revokes"):
+                if getattr(outcome, key) is not None:
+                    faults.add((*path, key), f"came {key} beside exposure {outcome.exposure}: a label is an answer or says what was shown; keep one")
+        if label == PRESENTED and outcome.exposure != "presented":
+            faults.add(path, f"came the label {PRESENTED!r} as an answer, needed exposure: presented, as contact policies read it", at_key=True)
+        if label == NO_RESPONSE and (outcome.exposure is not None or outcome.revokes is not None):
+            faults.add(path, f"came the label {NO_RESPONSE!r} with exposure or revokes: a time-out is an answer; remove them", at_key=True)
 
 
 def _check_consent(definition: Definition, consent: str, path: KeyPath, faults: Faults) -> None:

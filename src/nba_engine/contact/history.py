@@ -143,13 +143,6 @@ class Contacts:
             for event in events[start:stop].tolist():
                 self._append(history, event)
 
-    def withdraw(self, subject: str, offer_key: int) -> None:
-        """The offer's answer is taken back: it is presented and unanswered again."""
-        history = self.history(subject)
-        _, answered = self._find(history, offer_key)
-        if answered >= 0:
-            history.keep(np.arange(history.n_events) != answered)
-
     def skip(self, subject: str, offer_key: int) -> None:
         """The offer was not shown after all: its presentation and its answer are taken back."""
         history = self.history(subject)

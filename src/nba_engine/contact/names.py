@@ -10,6 +10,9 @@ Kind = Literal["action", "treatment", "channel", "label", "reason"]
 PRESENTED = "presented"
 """The label under which contact policies count presentations; number 0 among the labels."""
 
+NO_RESPONSE = "no_response"
+"""The label of a time-out."""
+
 PRESENTED_NUMBER = 0
 Direction = Literal["inbound", "outbound"]
 DIRECTIONS: tuple[Direction, ...] = get_args(Direction)

@@ -23,7 +23,7 @@ from nba_engine.ledger import Kept
 from nba_engine.numerics.bitset import unpack
 from nba_engine.rules.index import RuleIndex, RuleIndexBuilder
 from nba_engine.rules.truth import Evaluation
-from nba_engine.schema import DOUBLE
+from nba_engine.schema import DOUBLE, VALUE_MAX
 
 _VERDICTS = ("false", "unknown", "true")
 _FALSE, _UNKNOWN, _TRUE = range(len(_VERDICTS))
@@ -115,7 +115,7 @@ class _Found:
         closed = windows[(at_us < windows[:, 1]) | (at_us > windows[:, 2]), 0]
         self._stop(_AVAILABLE, closed, "valid", self._book.name_of["valid"])
 
-    def rules(self, values: Ints, states: npt.NDArray[np.uint8]) -> None:
+    def rules(self, values: Ints, states: Ints) -> None:
         slots, (candidate, stage, name, own, whole) = self._book.slots, self._book.parts.T
         verdicts = np.where(states[slots] != 0, _UNKNOWN, np.where(values[slots] == 1, _TRUE, _FALSE))
         stopped = np.flatnonzero((verdicts[own] != _TRUE) & (verdicts[whole] != _TRUE))
@@ -134,7 +134,7 @@ class _Found:
             closed = closed_by(plan.contact_rules, suppression, judgement.channel_index)
             self._stop(_CONTACT, closed[meets[closed]], suppression.kind, names[suppression.name])
 
-    def value(self, values: Ints, states: npt.NDArray[np.uint8]) -> None:
+    def value(self, values: Ints, states: Ints) -> None:
         slots, is_double = self._book.value_slots.T
         is_written = slots < 0
         found = np.where(is_double != 0, values.view(np.float64)[slots], values[slots])
@@ -143,7 +143,7 @@ class _Found:
         for i in np.flatnonzero((states[weighing] == 0) & (values[weighing] == 1)).tolist():
             self._context_weight[self._plan.context_weights[i].affected] *= self._plan.context_weights[i].multiplier
         known = is_written | (states[slots] == 0)
-        worthless = np.flatnonzero(~(known & (worth >= 0.0) & (worth < np.inf)))
+        worthless = np.flatnonzero(~(known & (worth >= 0.0) & (worth <= VALUE_MAX)))
         self._stop(_VALUE, worthless, "value", self._book.name_of["value"], np.where(known[worthless], _FALSE, _UNKNOWN))
 
     def arbitration(self) -> None:
@@ -170,7 +170,8 @@ class _Found:
         left = np.flatnonzero((self._stage == _ARBITRATION) & (self._rank == 0))
         group = self._decision.control_group
         own_kind = "priority" if group is None else "control_group"
-        own_name = np.where(left == plan.null_candidate, names["null_action"], names["priority"]) if group is None else names[group]
+        by_null = (left == plan.null_candidate) | ((self._terms[5, left] < 0.0) & (plan.null_candidate in survivors))
+        own_name = np.where(by_null, names["null_action"], names["priority"]) if group is None else names[group]
         for among, kind, name in ((reached[left], own_kind, own_name), (~reached[left], "priority", names["priority"])):
             self._stop(_ARBITRATION, left[among], kind, np.broadcast_to(name, left.shape)[among])
         self._stage[self._rank > 0] = _OFFERED

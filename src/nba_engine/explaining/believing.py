@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from threading import Lock
 from typing import Protocol
@@ -42,8 +43,11 @@ class Believed:
             return beliefs.interval(self._kept.judgement.row, rank, candidate, level)
 
     def margin(self) -> float:
-        """Best less second best of the first slot's probabilities."""
-        best = np.sort(self._kept.judgement.first_pmf)[::-1][:2].tolist()
+        """Best less second best of the first slot's probabilities; NaN where they are no longer kept."""
+        pmf = self._kept.judgement.first_pmf
+        if self._kept.decision.funnel["value"] > 0 and (len(pmf) == 0 or np.isnan(pmf[0])):
+            return math.nan
+        best = np.sort(pmf)[::-1][:2].tolist()
         return best[0] - best[1] if len(best) == 2 else float(len(best))
 
     def _candidate(self, action: str, treatment: str | None) -> int:

@@ -6,7 +6,6 @@ Cost: about 10 us per rule, twice that for a text that is not true; one action c
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta, timezone
 from functools import cached_property
@@ -27,7 +26,7 @@ from nba_engine.rules import Node, parse, plain
 from nba_engine.rules.changing import CHANGED_FACTS_MAX, is_changeable, smallest_change
 from nba_engine.rules.deciding import because, fact_is, facts_in, shown
 from nba_engine.rules.values import UNKNOWN, ErrorValue, to_python
-from nba_engine.schema import BUILT_IN_FACTS
+from nba_engine.schema import BUILT_IN_FACTS, VALUE_MAX
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -42,6 +41,11 @@ class DecisionReading:
         self._kept, self._plan, self._judgement = kept, kept.plan, kept.judgement
         self._verdicts: dict[str, str] = {}
         self._causes: dict[str, str] = {}
+
+    @property
+    def catalog_version(self) -> str:
+        """That of the plan which the decision is read under."""
+        return self._plan.version
 
     def actions(self) -> tuple[ActionExplanation, ...]:
         """First the slate in its order, then the others as the catalog lists them."""
@@ -210,11 +214,11 @@ class DecisionReading:
     def _value(self, c: int) -> Iterable[Reason]:
         written = self._plan.catalog.definition.actions[self._plan.action[c]].value
         value = plain.evaluate(self._plan.catalog.rule(written).node, self.variables, nullable=True) if isinstance(written, str) else written
-        if not isinstance(value, int | float) or not 0 <= value < math.inf:
+        if not isinstance(value, int | float) or not 0 <= value <= VALUE_MAX:
             verdict = "unknown" if value is UNKNOWN or isinstance(value, ErrorValue) else "false"
             found = "unknown" if value is UNKNOWN else f"an error, {value.message}" if isinstance(value, ErrorValue) else value
             seen = [fact_is(name, self.variables) for name in facts_in(self._plan.catalog.rule(written).node)] if isinstance(written, str) else []
-            text = f"{written} is {found}; a known, finite value of at least 0 is needed"
+            text = f"{written} is {found}; a known value from 0 to {VALUE_MAX:g} is needed"
             yield Reason("value", "value", text, verdict, " and ".join(dict.fromkeys(seen)))
 
     def _not_drawn(self, c: int) -> Reason:
@@ -223,10 +227,12 @@ class DecisionReading:
             return Reason("control_group", self._kept.decision.control_group, "the subject is served by the control group's own rule")
         if c == self._plan.null_candidate:
             return Reason("priority", "null_action", "offering nothing is worth 0")
+        if self._plan.null_candidate in self._position and self._terms(c, None)["priority"] < 0.0:
+            return Reason("priority", "null_action", "worth less than offering nothing: it ranks below the null action")
         p = float(self._judgement.first_pmf[position])
         return Reason("priority", "priority", f"not drawn; its probability for the first place was {p:.4g}")
 
-    def _terms(self, c: int, rank: int | None) -> Mapping[str, float] | None:
+    def _terms(self, c: int, rank: int | None) -> Mapping[str, float]:
         if rank is not None:
             offer = self._kept.decision.offers[rank - 1]
             names = ("propensity", "value", "context_weight", "lever", "cost", "priority", "selection_probability")

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +28,17 @@ CATEGORY_SCALE, HATS_SCALE, LINE_SCALE = 1.0, 0.8, 0.5
 ACTIVE_MAX = 5
 
 BOOL, TEXT, NUMBER = range(3)
+
+
+@dataclass(frozen=True, slots=True)
+class Cross:
+    """Two facts that are taken together: declared in the catalog or found; `evidence` is the log Bayes factor for their effect on each other when
+    it was judged last, NaN before."""
+
+    fact: str
+    other: str
+    declared: bool
+    evidence: float
 
 
 def bins(kind: int) -> list[str]:

@@ -46,7 +46,6 @@ _SCALARS = {"bool": _BOOL, "string": _TEXT, "int": _INT, "double": _DOUBLE, "dur
             "timestamp": _AGE}  # fmt: skip
 _SIDES = {_BOOL: _crosses.BOOL, _TEXT: _crosses.TEXT, _INT: _crosses.NUMBER, _DOUBLE: _crosses.NUMBER, _AGE: _crosses.NUMBER}
 _US_PER_DAY = 86_400_000_000
-_US_PER_HOUR = 3_600_000_000
 
 
 class Features:

@@ -28,6 +28,12 @@ Texts = tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]
 """Of a column of lists: the code of every text, and how many texts each row has."""
 
 
+_TO_US = pc.CastOptions(pa.timestamp("us", "UTC"), allow_time_truncate=True)
+"""To microseconds, cutting off what is finer; what does not fit into 64 bits is an error."""
+
+FACT_PREFIX = "fact."
+"""Before the name of a fact whose own name is the name of another column."""
+
 Place = tuple[str | None, str | None]
 """A channel and its direction."""
 
@@ -43,6 +49,18 @@ class Rows(msgspec.Struct, gc=False):
     def slice(self, a: int, b: int) -> Rows:
         """Rows `a` to `b`, as views."""
         return Rows(self.values[a:b], self.states[a:b], self.item_codes, self.item_offsets[a:b])
+
+
+def fact_columns(encoder: Encoder, table: pa.Table, taken: Sequence[str]) -> pa.Table:
+    """The columns of facts under the names of their facts. Columns `taken` say something else; a fact of such a name stands as `fact.<name>`, and any
+    other may (so a table that was exported can be read)."""
+    declared = {column.name for column in encoder.columns}
+    known = {name.partition(".")[0] for name in declared}
+    names = {column: column.removeprefix(FACT_PREFIX) for column in table.column_names if column.startswith(FACT_PREFIX) and column not in declared}
+    names = {column: name for column, name in names.items() if name.partition(".")[0] in known}
+    dropped = {*taken, *names.values()}
+    kept = table.drop_columns([column for column in table.column_names if column in dropped])
+    return kept.rename_columns([names.get(column, column) for column in kept.column_names])
 
 
 def encode_table(encoder: Encoder, table: pa.Table, now_us: Ints, places: Sequence[Place], place: Ints,
@@ -138,15 +156,23 @@ def texts_of(table: pa.Table, name: str, optional: bool) -> pa.DictionaryArray:
 def moments_of(column: pa.ChunkedArray, default_us: int | None) -> Ints:
     """Microseconds UTC of a column of times, the default where null; RequestError names a row that holds something else."""
     if pa.types.is_timestamp(column.type) and column.type.tz is not None and (default_us is not None or not column.null_count):
-        whole = column.cast(pa.timestamp("us", "UTC"), safe=False).cast(pa.int64())
-        return (whole if default_us is None else whole.fill_null(default_us)).to_numpy()
-    found: list[int] = []
-    for row, value in enumerate(column.to_pylist()):
         try:
-            found.append(default_us if value is None and default_us is not None else convert.epoch_us(convert.plain(value, TIMESTAMP, "at")))
-        except FactsError as error:
-            raise RequestError(f"row {row}: {error}", "table") from None
+            whole = column.cast(options=_TO_US).cast(pa.int64())
+        except pa.ArrowInvalid as error:
+            raise RequestError(f"column at: {error}; give times of the years 1 to 9999", "table") from None
+        given: Ints = _filled(whole, 0)
+        for row in (int(given.argmin()), int(given.argmax())) if len(given) else ():
+            _moment(int(given[row]), row)
+        return given if default_us is None else _filled(whole, default_us)
+    found = [default_us if value is None and default_us is not None else _moment(value, row) for row, value in enumerate(column.to_pylist())]
     return np.array(found, np.int64)
+
+
+def _moment(value: Any, row: int) -> int:
+    try:
+        return convert.epoch_us(convert.plain(value, TIMESTAMP, "at"))
+    except FactsError as error:
+        raise RequestError(f"row {row}: {error}", "table") from None
 
 
 def row_of(encoder: Encoder, table: pa.Table, row: int, now_us: int, channel: str | None, direction: str | None,
@@ -195,9 +221,9 @@ def _numbers(array: pa.Array, encoder: Encoder, column: Column, texts: dict[int,
         if kind == "bool" and is_.is_boolean(array.type):
             return _filled(array.cast(pa.uint8()), 0).astype(np.int64)
         if kind == "timestamp" and is_.is_timestamp(array.type) and array.type.tz is not None:
-            return _filled(array.cast(pa.timestamp("us", array.type.tz), safe=False).cast(pa.int64()), 0)
+            return _moments(array.cast(options=_TO_US).cast(pa.int64()), column.name)
         if kind == "timestamp" and is_.is_int64(array.type):
-            return _filled(array, 0)
+            return _moments(array, column.name)
         if kind == "duration" and is_.is_duration(array.type):
             return _filled(array.cast(pa.duration("us"), safe=False).cast(pa.int64()), 0)
         if kind == "string" and _is_text(array.type):
@@ -207,6 +233,14 @@ def _numbers(array: pa.Array, encoder: Encoder, column: Column, texts: dict[int,
     except pa.ArrowInvalid as error:
         raise FactsError(f"fact {column.name!r}: {error}; give values of type {column.type}", column.name) from None
     return _one_by_one(_pylist(array), encoder, column, texts, i)
+
+
+def _moments(array: pa.Array, name: str) -> Ints:
+    """Microseconds, 0 for null; FactsError as `encode` raises it where one is of no year from 1 to 9999."""
+    found: Ints = _filled(array, 0)
+    for extreme in (found.min(), found.max()) if len(found) else ():
+        convert.plain(int(extreme), TIMESTAMP, name)
+    return found
 
 
 def _one_by_one(given: Sequence[Any], encoder: Encoder, column: Column, texts: dict[int, Texts], i: int) -> Ints:

@@ -27,6 +27,7 @@ ABSENT = _Absent()
 """Stands for a fact that was not given."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_FIRST, _LAST = (moment.replace(tzinfo=timezone.utc) for moment in (datetime.min, datetime.max))
 _DURATION = re.compile(r"[-+]?(\d+(\.\d*)?(h|ms|m|s|us))+")
 _DURATION_PART = re.compile(r"(\d+(?:\.\d*)?)(h|ms|m|s|us)")
 _UNIT_US = {"h": 3_600_000_000, "m": 60_000_000, "s": 1_000_000, "ms": 1_000, "us": 1}
@@ -101,6 +102,8 @@ def _timestamp(value: Any, type_: Type, name: str) -> datetime:
     if value.tzinfo is None:
         text = f"fact {name!r}: {value.isoformat()} has no time zone; give an aware datetime, such as datetime(..., tzinfo=timezone.utc)"
         raise FactsError(text, name)
+    if value.year in (1, 9999) and not _FIRST <= value <= _LAST:  # its zone puts it outside
+        raise _wrong(value.isoformat(), "a time of the years 1 to 9999 UTC", name)
     return value
 
 

@@ -44,6 +44,7 @@ class Groups:
 
     def __init__(self) -> None:
         self.facts: dict[str, dict[str, Cell]] = {}
+        self._since: dict[str, dict[str, int]] = {}  # by fact and action, the number of the first answer that was counted
         self._places: list[tuple[str, int, int]] = []
         self._plan: Plan | None = None
 
@@ -53,6 +54,7 @@ class Groups:
         given = [(i, column) for i, column in enumerate(plan.encoder.columns) if column.fact not in BUILT_IN_FACTS]
         self._places = [(column.name, i, place) for place, (i, column) in enumerate(given) if column.fact.sensitive and column.type.kind in KINDS]
         self.facts = {name: self.facts.get(name, {}) for name, _, _ in self._places}
+        self._since = {name: self._since.get(name, {}) for name in self.facts}
 
     def __bool__(self) -> bool:
         return bool(self._places)
@@ -64,10 +66,17 @@ class Groups:
             for offer in kept.decision.offers:
                 cell.add(offer.action, 1, 0, 0)
 
-    def answered(self, kept: Kept, action: str, reward: int, sign: int) -> None:
-        """Count an answer that taught, its reward in units, or with `sign` -1 take it back."""
-        for cell in self._cells(kept):
-            cell.add(action, 0, sign, sign * reward)
+    def answered(self, kept: Kept, action: str, reward: int, number: int) -> None:
+        """Count an answer that taught: its reward in units, its number among those of the action."""
+        for since, cell in zip(self._since.values(), self._cells(kept), strict=True):
+            since.setdefault(action, number)
+            cell.add(action, 0, 1, reward)
+
+    def taken_back(self, kept: Kept, action: str, reward: int, number: int) -> None:
+        """Undo `answered`, for the facts that were watched then."""
+        for since, cell in zip(self._since.values(), self._cells(kept), strict=True):
+            if action in since and number >= since[action]:
+                cell.add(action, 0, -1, -reward)
 
     def _cells(self, kept: Kept) -> list[Cell]:
         """The subject's group of each fact."""
@@ -90,12 +99,13 @@ class Groups:
 
     def state(self) -> list[Any]:
         return [[name, [[group, cell.n_decisions, [[action, *counts] for action, counts in cell.actions.items()]]
-                        for group, cell in cells.items()]] for name, cells in self.facts.items()]
+                        for group, cell in cells.items()], self._since[name]] for name, cells in self.facts.items()]
 
     def load(self, state: Sequence[Any]) -> None:
         """Take over what `state` gave, for the facts that are watched."""
-        for name, cells in state:
+        for name, cells, *since in state:
             if name in self.facts:
+                self._since[name] = dict(*since)
                 self.facts[name] = {group: Cell(n, {action: tuple(counts) for action, *counts in actions}) for group, n, actions in cells}
 
 

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 from nba_engine.challenger import Differences
+from nba_engine.facts.crosses import Cross
 from nba_engine.health import telling
 from nba_engine.health.drift import Alarm
 from nba_engine.health.groups import Cell
@@ -98,8 +99,8 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """How the models do. `str()` reads it aloud; the three tables are for analysts. `model` and `challenger` are sections as the catalog writes
-    them, `promoted_at` the time since when the catalog's challenger is in charge."""
+    """How the models do. `str()` reads it aloud; the tables are for analysts. `model` and `challenger` are sections as the catalog writes
+    them, `promoted_at` the time since when the catalog's challenger is in charge; `crosses` are the facts that the model in charge takes together."""
 
     actions: tuple[ActionHealth, ...]
     groups: tuple[GroupHealth, ...]
@@ -107,6 +108,7 @@ class Health:
     model: str
     challenger: str | None
     promoted_at: datetime | None
+    crosses: tuple[Cross, ...]
 
     @property
     def alarms(self) -> tuple[ActionHealth, ...]:
@@ -126,6 +128,10 @@ class Health:
         """A row per action, and one for all; empty without a challenger."""
         return _table(Comparison, self.comparisons)
 
+    def crossed(self) -> pa.Table:
+        """A row per pair of facts that are taken together."""
+        return _table(Cross, self.crosses)
+
     def to_dict(self) -> dict[str, Any]:
         """All of it as plain values."""
         return asdict(self)
@@ -138,7 +144,8 @@ def report(seen: Seen) -> Health:
     """The report of what was seen. Cost: some 50 us per action."""
     promoted_at = None if seen.promoted_at_us is None else _time(seen.promoted_at_us)
     comparisons = _comparisons(seen.compared, 1 if promoted_at is None else -1)
-    return Health(tuple(_actions(seen)), tuple(_groups(seen)), tuple(comparisons), seen.in_charge, seen.in_shadow, promoted_at)
+    return Health(tuple(_actions(seen)), tuple(_groups(seen)), tuple(comparisons), seen.in_charge, seen.in_shadow, promoted_at,
+                  tuple(seen.crosses))
 
 
 def _actions(seen: Seen) -> Iterator[ActionHealth]:

@@ -7,9 +7,12 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from nba_engine.facts.crosses import name_of
+
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from nba_engine.facts.crosses import Cross
     from nba_engine.health.report import ActionHealth, Comparison, GroupHealth, Health
 
 ROWS_MAX = 40
@@ -17,13 +20,13 @@ ROWS_MAX = 40
 
 def told(health: Health) -> str:
     """The whole report: alarms first."""
-    if not health.actions:
-        return "nothing was presented yet"
-    parts = [_alarms(health), _actions(health.actions)]
-    if health.groups:
+    parts = [_alarms(health), _actions(health.actions)] if health.actions else ["nothing was presented yet"]
+    if health.actions and health.groups:
         parts.append(_groups(health.groups))
-    if health.challenger is not None:
+    if health.actions and health.challenger is not None:
         parts.append(_challenge(health))
+    if health.crosses:
+        parts.append(_crosses(health.crosses))
     return "\n\n".join(parts)
 
 
@@ -58,6 +61,12 @@ def _groups(rows: Sequence[GroupHealth]) -> str:
                _number(row.acceptance_ratio, 2), _interval(row.acceptance_ratio_low, row.acceptance_ratio_high)]
               for row in flagged[:ROWS_MAX]]
     return head if not flagged else head + "\n" + _columns(lines) + _left_out(len(flagged))
+
+
+def _crosses(rows: Sequence[Cross]) -> str:
+    lines = [["facts taken together", "", "evidence"]]
+    lines += [[name_of(row.fact, row.other), "declared" if row.declared else "found", _number(row.evidence, 1)] for row in rows[:ROWS_MAX]]
+    return _columns(lines) + _left_out(len(rows))
 
 
 def _challenge(health: Health) -> str:

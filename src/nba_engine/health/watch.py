@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from nba_engine.arbitration.exploration import EPSILON, GREEDY, UNIFORM
 from nba_engine.challenger import Challenger, Differences
+from nba_engine.facts.crosses import Cross
 from nba_engine.health.drift import STRETCH, Alarm, Drift, Stretch
 from nba_engine.health.groups import Cell, Groups
 from nba_engine.health.tallies import ONE, Compared, Tally
@@ -38,7 +39,8 @@ class Answers(msgspec.Struct, gc=False):
 
 
 class Seen(msgspec.Struct, frozen=True, gc=False):
-    """What a report is made of: counts that no longer change, each action's number of alarms and latest one, and how the models are written."""
+    """What a report is made of: counts that no longer change, each action's number of alarms and latest one, how the models are written, and
+    which facts the one in charge takes together."""
 
     tallies: Mapping[Key, Tally]
     alarms: Mapping[str, tuple[int, Alarm]]
@@ -47,6 +49,7 @@ class Seen(msgspec.Struct, frozen=True, gc=False):
     in_charge: str
     in_shadow: str | None
     promoted_at_us: int | None
+    crosses: Sequence[Cross]
 
 
 class Watch:
@@ -85,13 +88,13 @@ class Watch:
         answers = self.answers.get(offer.action)
         if answers is None:
             answers = self.answers[offer.action] = Answers()
-        if self.groups:
-            self.groups.answered(kept, offer.action, int(reward * ONE + 0.5), 1)
         latest = answers.latest
         latest.append((offer.treatment, offer.propensity, reward))
         if len(latest) == 1:
             answers.since_us = at_us
         number = answers.drift.n + len(latest) - 1
+        if self.groups:
+            self.groups.answered(kept, offer.action, int(reward * ONE + 0.5), number)
         if len(latest) == STRETCH:
             self._fold(offer.action, answers, at_us)
         return number
@@ -107,7 +110,7 @@ class Watch:
             answers.drift.take_back(compared.loss >> _COARSER, compared.reward >> _COARSER, number)
             self._tally(offer.action, offer.treatment).add(number, compared, -1)
         if self.groups:
-            self.groups.answered(kept, offer.action, int(reward * ONE + 0.5), -1)
+            self.groups.taken_back(kept, offer.action, int(reward * ONE + 0.5), number)
 
     def _fold(self, action: str, answers: Answers, at_us: int) -> None:
         """Count the latest answers, and show them to the detector."""
@@ -122,7 +125,7 @@ class Watch:
         answers.drift.add(Stretch(STRETCH, n, loss, squares, rewards, answers.since_us), at_us)
         answers.latest = []
 
-    def seen(self, model: str, challenger: Challenger | None) -> Seen:
+    def seen(self, model: str, challenger: Challenger | None, crosses: Sequence[Cross]) -> Seen:
         """Everything counted so far, in copies; `model` is the catalog's section. Cost: some microseconds per action."""
         tallies: dict[Key, Tally] = {}
         for key, tally in self.tallies.items():
@@ -134,10 +137,10 @@ class Watch:
         drifts = {action: answers.drift for action, answers in self.answers.items()}
         alarms = {action: (drift.n_alarms, drift.alarms[-1]) for action, drift in drifts.items() if drift.alarms}
         if challenger is None:
-            return Seen(tallies, alarms, self.groups.copied(), {}, model, None, None)
+            return Seen(tallies, alarms, self.groups.copied(), {}, model, None, None, crosses)
         compared = {action: msgspec.structs.replace(sums) for action, sums in challenger.differences.items()}
         return Seen(tallies, alarms, self.groups.copied(), compared, challenger.sections[challenger.promoted], challenger.section,
-                    challenger.promoted_at_us)
+                    challenger.promoted_at_us, crosses)
 
     def state(self) -> dict[str, Any]:
         """Plain data; the same counts give the same bytes."""

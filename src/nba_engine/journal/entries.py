@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -18,11 +18,13 @@ DECISION, OUTCOME, TAUGHT, HISTORY, REQUEST, CATALOG, PROMOTED = "decision", "ou
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
-def pack_decision(decision: Decision, at_us: int, limit: int, facts: Mapping[str, Any], contact_events: bytes, *, plain: bool = False) -> bytes:
-    """A decision with the facts it was made from and the contact history it saw (`contact_events`, raw); `plain` facts are known to be storable."""
+def pack_decision(decision: Decision, at_us: int, limit: int, facts: Mapping[str, Any], contact_events: bytes, presented: Sequence[int], *,
+                  plain: bool = False) -> bytes:
+    """A decision with the facts it was made from, the contact history it saw (`contact_events`, raw) and the positions of the offers that are
+    `presented` by being returned; `plain` facts are known to be storable."""
     return (pack_plain if plain else pack)({
         "id": decision.id, "request_id": decision.request_id, "interaction": decision.interaction, "subject": decision.subject,
-        "channel": decision.channel, "at_us": at_us, "limit": limit, "facts": facts, "contact_events": contact_events,
+        "channel": decision.channel, "at_us": at_us, "limit": limit, "facts": facts, "contact_events": contact_events, "presented": presented,
         "offers": [msgspec.structs.astuple(offer) for offer in decision.offers], "slate_probability": decision.slate_probability,
         "funnel": dict(decision.funnel), "control_group": decision.control_group, "catalog_version": decision.catalog_version,
         "beliefs_version": decision.beliefs_version, "repeat_of": decision.repeat_of,

@@ -14,8 +14,6 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-LEVELS = ("global", "issue", "group", "action", "treatment")
-
 State = dict[str, npt.NDArray[Any]]
 Index = npt.NDArray[np.int32]
 Offsets = npt.NDArray[np.int64]

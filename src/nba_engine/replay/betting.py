@@ -30,6 +30,13 @@ def betting_bounds(atoms: Atoms, level: float) -> tuple[float, float]:
     return above(atoms.importance_weight, atoms.reward, atoms.n, level), 1 - above(atoms.importance_weight, atoms.n - atoms.reward, atoms.n, level)
 
 
+def ruled_out(gain: Float, level: float) -> float:
+    """The largest mean in [0, 1] that rows which gained so much, at least 0 each, rule out from below."""
+    distinct, times = np.unique(gain, return_counts=True)
+    n = times.astype(np.float64)
+    return above(distinct, n, n, level)
+
+
 def above(w: Float, won: Float, n: Float, level: float) -> float:
     """The largest mean in [0, 1] that is ruled out from below: of each w, `won` of `n` rows gained w, the others nothing."""
     from scipy.optimize import brentq

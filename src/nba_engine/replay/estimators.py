@@ -22,10 +22,10 @@ import numpy as np
 from nba_engine.errors import ReplayError
 from nba_engine.replay.adaptive import FIRST_BLOCK, Blocks, fold_in_time, stabilised
 from nba_engine.replay.betting import betting_bounds
-from nba_engine.replay.importance import Float, check_rows
+from nba_engine.replay.importance import Float, Rows, check_rows
 from nba_engine.replay.likelihood import cressie_read, maximum_likelihood
-from nba_engine.replay.sums import IMPORTANCE_WEIGHT, Atoms, Estimator, Sums, as_it_is, by_delta, fold, merge, nothing
-from nba_engine.replay.verdict import Evidence, Thresholds, Verdict, judge
+from nba_engine.replay.sums import IMPORTANCE_WEIGHT, Atoms, Estimator, Sums, as_it_is, atoms_of, by_delta, fold, merge, nothing
+from nba_engine.replay.verdict import Evidence, Thresholds, Verdict, judge, mean_is_off
 
 NORMAL_975 = 1.959963984540054
 """The standard normal's 97.5 % point: a two-sided 95 % interval."""
@@ -34,6 +34,8 @@ EVENED_OUT = (
     f"and the first {FIRST_BLOCK} rows only set the scale"
 )
 BY_BETTING = "too little of the log resembles the target for a normal interval: this one is by betting, and holds for rewards in [0, 1] at any size"
+FREEDOM_MIN = 2.0
+"""Under so many degrees of freedom one row makes up over half of what the variance is read from, and what it happened to earn decides on it."""
 LIMIT_TRUSTED = "the interval of a log whose writer learned holds in the limit; rewards outside [0, 1] allow no other"
 
 
@@ -120,14 +122,17 @@ def finish(sums: Sums, thresholds: Thresholds | None = None) -> Estimate:
 def finish_in_time(blocks: Blocks, atoms: Atoms | None, thresholds: Thresholds | None = None) -> Estimate:
     """Blocks of a log whose writer learned, to an estimate: value and standard error with rows evened out (adaptive.py).
 
-    The interval is Student's, but by betting (betting.py; stretched to hold the value) where the verdict is refused, for there no limit can be
-    trusted (docs/decisions/0020-adaptive-intervals.md). `atoms` are those of the whole log; None where rewards leave [0, 1].
+    The interval is Student's, but by betting (betting.py; stretched to hold the value) where no limit can be trusted: where the verdict is refused,
+    where one row decides on the variance, and where the importance weights average so far from 1 that rows with a large one must be missing
+    (docs/decisions/0020-adaptive-intervals.md). `atoms` are those of the whole log; None where rewards leave [0, 1].
     """
     from scipy.special import stdtrit
 
     whole, evened, freedom = stabilised(blocks)
     found = _concluded(whole, evened.estimator.combine(evened), float(stdtrit(freedom, 0.975)), thresholds)
-    if found.verdict != "refused" or math.isnan(found.value):
+    error = math.sqrt(float(whole.comoment[IMPORTANCE_WEIGHT, IMPORTANCE_WEIGHT]) / max(whole.n - 1, 1) / whole.n)
+    trusted = found.verdict != "refused" and freedom >= FREEDOM_MIN and not mean_is_off(float(whole.mean[IMPORTANCE_WEIGHT]), error)
+    if trusted or math.isnan(found.value):
         return replace(found, warnings=(*found.warnings, EVENED_OUT))
     if atoms is None:
         return replace(found, warnings=(*found.warnings, EVENED_OUT, LIMIT_TRUSTED))
@@ -261,8 +266,12 @@ def estimate(
     options = {"max_importance_weight": max_importance_weight, "threshold": threshold, "shrinkage": shrinkage, "smoothing": smoothing}
     estimator, parameter = choose_estimator(name, options)
     rows = check_rows(reward=reward, p_log=p_log, p_target=p_target, q_logged=q_logged, q_target=q_target, unsupported=unsupported)
-    if adaptive:
-        bounded = 0 <= rows.reward.min() <= rows.reward.max() <= 1
-        atoms = fold(ESTIMATORS["maximum_likelihood"], rows).atoms if bounded else None
-        return finish_in_time(fold_in_time(estimator, rows, 0, parameter), atoms, thresholds)
-    return finish(fold(estimator, rows, parameter), thresholds)
+    return estimate_rows(estimator, rows, parameter, adaptive, thresholds)
+
+
+def estimate_rows(estimator: Estimator, rows: Rows, parameter: float, adaptive: bool, thresholds: Thresholds | None) -> Estimate:
+    """`estimate` of a whole log that has been checked."""
+    if not adaptive:
+        return finish(fold(estimator, rows, parameter), thresholds)
+    bounded = 0 <= rows.reward.min() <= rows.reward.max() <= 1
+    return finish_in_time(fold_in_time(estimator, rows, 0, parameter), atoms_of(rows) if bounded else None, thresholds)

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nba_engine.errors import ReplayError
-from nba_engine.replay.betting import above
+from nba_engine.replay.betting import ruled_out
 from nba_engine.replay.estimators import ESTIMATORS, choose_estimator
 from nba_engine.replay.importance import Float, Rows, check_rows
 from nba_engine.replay.sums import BASE, IMPORTANCE_WEIGHT, PART, Estimator, Sums, columns_of, joint
@@ -179,15 +179,9 @@ def confidence_sequence(
     if not len(looks) or looks[0] < 1 or looks[-1] > n or (np.diff(looks) <= 0).any():
         raise ReplayError(f"at is {at}; give ascending numbers of rows from 1 to {n}")
     scaled, w = (rows.reward - least) / (most - least), rows.importance_weight
-    low = np.maximum.accumulate([_ruled_out(w[:look], scaled[:look], level) for look in looks])
-    high = 1 - np.maximum.accumulate([_ruled_out(w[:look], 1 - scaled[:look], level) for look in looks])
+    low = np.maximum.accumulate([ruled_out(w[:look] * scaled[:look], level) for look in looks])
+    high = 1 - np.maximum.accumulate([ruled_out(w[:look] * (1 - scaled[:look]), level) for look in looks])
     return Bounds(looks, least + (most - least) * low, least + (most - least) * high)
-
-
-def _ruled_out(w: Float, reward: Float, level: float) -> float:
-    gain, times = np.unique(w * reward, return_counts=True)
-    n = times.astype(np.float64)
-    return above(gain, n, n, level)
 
 
 def _checked_estimator(name: str, parameter: float | None) -> tuple[Estimator, float]:

@@ -153,7 +153,8 @@ def _early(table: pa.Table) -> Mask:
 
     at, back = table.column("at"), table.column("outcome_at")
     if pa.types.is_timestamp(at.type) and at.type == back.type:
-        return pc.less(back, at).fill_null(False).to_numpy()
+        early = pc.less(back, at)
+        return early.fill_null(False).to_numpy() if pc.any(early).as_py() else np.zeros(len(early), np.bool_)
     known = ~(at.is_null().to_numpy() | back.is_null().to_numpy())
     try:
         return known & (moments_of(back, 0) < moments_of(at, 0))

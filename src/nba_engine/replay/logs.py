@@ -13,7 +13,7 @@ import numpy as np
 from nba_engine.errors import ReplayError
 from nba_engine.replay.importance import Rows, check_rows
 from nba_engine.replay.judging import JUDGED, Finding, Judge
-from nba_engine.replay.naming import CHOSEN_BY, NUMBERS, Naming, missing
+from nba_engine.replay.naming import CHOSEN_BY, COLUMNS, NUMBERS, Naming, missing
 from nba_engine.replay.sources import Source, open_source
 
 if TYPE_CHECKING:
@@ -155,12 +155,18 @@ class Log:
 
 
 def first_offers(table: pa.Table) -> pa.Table:
-    """Of slates what was placed first; rows without a rank stand for themselves."""
+    """Of slates what was placed first; rows without a rank stand for themselves. ReplayError where ranks do not count from 1."""
+    import pyarrow as pa
     import pyarrow.compute as pc
 
     if "rank" not in table.column_names:
         return table
-    first = pc.equal(table.column("rank"), 1).fill_null(True)
+    rank = table.column("rank")
+    if not (pa.types.is_integer(rank.type) or pa.types.is_floating(rank.type) or pa.types.is_null(rank.type)):
+        raise ReplayError(f"column rank holds {rank.type}; it must say {COLUMNS['rank']}")
+    if (least := pc.min(rank).as_py()) is not None and least < 1:
+        raise ReplayError(f"column rank holds {least}; it must say {COLUMNS['rank']}: where ranks count from 0, add 1")
+    first = pc.equal(rank, 1).fill_null(True)
     return table if pc.all(first).as_py() in (True, None) else table.filter(first)
 
 
@@ -173,7 +179,7 @@ def rows_of(table: pa.Table, **more: Any) -> Rows:
             raise _unknown(name, table.column_names)
     if table.column("reward").null_count:
         columns["reward"] = np.nan_to_num(columns["reward"])
-    return check_rows(**columns)
+    return check_rows(**columns) if more or not table.num_rows else Rows(**columns)  # a judged table was looked at already
 
 
 def _unknown(name: str, known: list[str]) -> ReplayError:

@@ -16,7 +16,6 @@ import pyarrow as pa
 
 from nba_engine.numerics.kernel import kernel
 from nba_engine.numerics.random import combine, keys_of
-from nba_engine.replay.pmfs import one_array
 
 Keys = npt.NDArray[np.uint64]
 Ints = npt.NDArray[np.int64]
@@ -93,7 +92,7 @@ def keys_of_rows(columns: Columns) -> Keys:
     """A key of the values of these columns together, uint64[n]; 0 where the first of them is null."""
     keys: Keys | None = None
     for column in columns:
-        own = _keys_of_column(column)
+        own = np.concatenate([np.zeros(0, np.uint64), *map(_keys_of_chunk, column.chunks)])
         if keys is None:
             keys = own
         else:
@@ -101,8 +100,7 @@ def keys_of_rows(columns: Columns) -> Keys:
     return np.zeros(0, np.uint64) if keys is None else keys
 
 
-def _keys_of_column(column: pa.ChunkedArray) -> Keys:
-    whole = one_array(column)
+def _keys_of_chunk(whole: pa.Array) -> Keys:
     if pa.types.is_dictionary(whole.type):  # as the texts themselves, each hashed once
         own = np.append(_keys_of_array(whole.dictionary), np.uint64(0))
         return own[whole.indices.fill_null(len(whole.dictionary)).to_numpy(zero_copy_only=False)]

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any, NamedTuple
 
@@ -25,11 +25,13 @@ import numpy as np
 import numpy.typing as npt
 
 from nba_engine.errors import ReplayError
+from nba_engine.replay.betting import ruled_out
 from nba_engine.replay.estimators import Estimate, conclude
 from nba_engine.replay.importance import Float, check_rows
 from nba_engine.replay.sums import merge_means
 from nba_engine.replay.verdict import Thresholds
 
+SLATES_BY_BETTING = "the log's writer learned meanwhile: the interval is by betting, and holds for rewards in [0, 1] whatever was learned"
 LAW_CALLS_MAX = 100_000
 """Above so many calls of a law, exact marginals are refused."""
 
@@ -124,7 +126,9 @@ def finish_slates(sums: SlateSums, thresholds: Thresholds | None = None) -> Esti
     )
 
 
-def estimate_slates(name: str, *, reward: Any, p_log: Any, p_target: Any, thresholds: Thresholds | None = None) -> Estimate:
+def estimate_slates(
+    name: str, *, reward: Any, p_log: Any, p_target: Any, adaptive: bool = False, thresholds: Thresholds | None = None
+) -> Estimate:
     """What a target's slates would have earned, summed over their ranks, per decision.
 
     Parameters
@@ -137,6 +141,11 @@ def estimate_slates(name: str, *, reward: Any, p_log: Any, p_target: Any, thresh
         sips, rips and their self-normalised forms: with what probability each rank was filled so, given what stood before it (an offer's
         `selection_probability`). iips, sn_iips, pseudo_inverse: the marginal probability of the candidate at that rank, whatever stood before
         (`rank_marginals` computes it from a law).
+    adaptive
+        Whether the log's writer learned from earlier rows (an engine does). The interval is then by betting (betting.py): rewards of a rank
+        must lie in [0, 1]. Not for pseudo_inverse, whose importance weights may be negative.
+    thresholds
+        When to refuse; `Thresholds()` by default.
 
     Raises
     ------
@@ -155,7 +164,23 @@ def estimate_slates(name: str, *, reward: Any, p_log: Any, p_target: Any, thresh
     """
     if name not in SLATE_ESTIMATORS:
         raise ReplayError(f"there is no slate estimator {name!r}; choose one of {', '.join(SLATE_ESTIMATORS)}")
-    return finish_slates(fold_slates(name, *_checked(reward, p_log, p_target)), thresholds)
+    columns = _checked(reward, p_log, p_target)
+    found = finish_slates(fold_slates(name, *columns), thresholds)
+    return _by_betting(found, *columns) if adaptive else found
+
+
+def _by_betting(found: Estimate, reward: Float, p_log: Float, p_target: Float) -> Estimate:
+    """The mean over ranks of w_k r_k has the slate's mean reward a rank for its mean given the past, and that of w_k (1 - r_k) what lacks to 1."""
+    if found.estimator == "pseudo_inverse":
+        raise ReplayError("pseudo_inverse has no interval for logs of a learner, its importance weights may be negative; take iips, rips or sips")
+    if not 0 <= reward.min() <= reward.max() <= 1:
+        raise ReplayError(f"rewards of ranks reach from {reward.min():g} to {reward.max():g}; on the log of a learner intervals of slates are by "
+                          "betting, which needs them within 0 and 1: divide them by the largest there can be")  # fmt: skip
+    w, length = SLATE_ESTIMATORS[found.estimator].ratios(p_target / p_log), reward.shape[1]
+    low = length * ruled_out((w * reward).mean(axis=1), 0.95)
+    high = length * (1 - ruled_out((w * (1 - reward)).mean(axis=1), 0.95))
+    bounds = float(np.fmin(low, found.value)), float(np.fmax(high, found.value))  # a value that is no number leaves them as they are
+    return replace(found, interval=bounds, warnings=(*found.warnings, SLATES_BY_BETTING))
 
 
 def rank_marginals(law: Callable[[tuple[int, ...]], npt.ArrayLike], n_candidates: int, length: int) -> Float:

@@ -95,7 +95,8 @@ def _parquet(path: Path) -> Source:
 
 
 def _csv(path: Path) -> Source:
-    """Types are those of the first block (a megabyte); a later value that does not fit is an error that names it."""
+    """Types are those of the first block (a megabyte); a later value that does not fit is an error that names it and says so."""
+    import pyarrow as pa
     from pyarrow import csv
 
     with path.open("rb") as file:
@@ -108,7 +109,11 @@ def _csv(path: Path) -> Source:
 
     def batches(names: Sequence[str]) -> Iterator[pa.Table]:
         with csv.open_csv(path, convert_options=csv.ConvertOptions(include_columns=list(names), column_types=schema)) as reader:
-            yield from _tables(reader, names)
+            try:
+                yield from _tables(reader, names)
+            except pa.ArrowInvalid as error:
+                raise ReplayError(f"the log {path} cannot be read to its end ({error}); what a column holds is told from the file's first megabyte: "
+                                  "write 1.0 and not 1 where numbers with a point come later, or give Parquet") from error
 
     return Source(schema, None, batches)
 

@@ -19,11 +19,11 @@ from nba_engine import backfill
 from nba_engine.beliefs import Beliefs, Scorer
 from nba_engine.catalog.catalog import Catalog
 from nba_engine.contact.history import Contacts
-from nba_engine.contact.names import Shown
+from nba_engine.contact.names import PRESENTED, Shown
 from nba_engine.decision import Workspace, judge
 from nba_engine.engine import Engine
 from nba_engine.errors import ReplayError, RequestError
-from nba_engine.learning import PRESENTED, SKIPPED, State
+from nba_engine.learning import SKIPPED, State
 from nba_engine.memory import Memory, compiled_on
 from nba_engine.replay.importance import Float
 from nba_engine.replay.naming import missing
@@ -166,10 +166,10 @@ class _Rows:
         if unknown:
             raise ReplayError(f"channel {unknown[0]!r} of the log is not in the catalog; known are {', '.join(plan.channel_ids)}, or null for all")
         self.channel_index = np.array([*(plan.channel_of[channel] for channel in channels), -1], np.int64)[_indices(asked)]
-        facts = {name: self.table.column(f"fact.{name}" if f"fact.{name}" in given else name)
+        facts = {f"fact.{name}": self.table.column(f"fact.{name}" if f"fact.{name}" in given else name)
                  for name in plan.catalog.definition.facts if f"fact.{name}" in given or name in given}
         self.encodable = pa.table({**{name: self.texts[name] for name in _TEXTS}, "channel": asked, "at": self.at_us, "rank": self.rank, **facts})
-        self.facts = self.encodable.select(list(facts))
+        self.facts = self.encodable.select(list(facts)).rename_columns([column.removeprefix("fact.") for column in facts])
         self.candidates, self.kind = self._candidates(plan)
 
     def of(self, name: str) -> list[str | None]:

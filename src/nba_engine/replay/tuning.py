@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any, Literal, NamedTuple
 
 from nba_engine.errors import ReplayError
-from nba_engine.replay.estimators import ESTIMATORS, Estimate, choose_estimator, finish
+from nba_engine.replay.estimators import ESTIMATORS, Estimate, choose_estimator, estimate_rows
 from nba_engine.replay.importance import Rows, check_rows
 from nba_engine.replay.sums import PART, Estimator, Sums, as_it_is, fold, merge
 from nba_engine.replay.verdict import Thresholds
@@ -67,6 +67,7 @@ def tune(
     q_logged: Any = None,
     q_target: Any = None,
     unsupported: Any = None,
+    adaptive: bool = False,
     candidates: Sequence[float] | None = None,
     thresholds: Thresholds | None = None,
 ) -> Tuned:
@@ -77,7 +78,8 @@ def tune(
     name : an estimator that has a parameter.
     by : how to choose; see `choose`.
     candidates : parameters to choose among, in the order that breaks ties; the defaults of `CANDIDATES` without.
-    reward, p_log, p_target, q_logged, q_target, unsupported, thresholds : as `estimate` takes them.
+    reward, p_log, p_target, q_logged, q_target, unsupported, adaptive, thresholds : as `estimate` takes them. Choosing itself takes the log's
+        writer for one that did not learn.
 
     Raises
     ------
@@ -105,7 +107,7 @@ def tune(
     checked = [choose_estimator(name, {estimator.parameter: number})[1] for number in numbers]
     rows = check_rows(reward=reward, p_log=p_log, p_target=p_target, q_logged=q_logged, q_target=q_target, unsupported=unsupported)
     chosen = choose(fold_candidates(estimator, rows, checked), by)
-    found = finish(chosen, thresholds)
+    found = estimate_rows(estimator, rows, chosen.parameter, adaptive, thresholds)
     note = f"{estimator.parameter} = {chosen.parameter:g} was chosen on this log ({by}); the interval does not know of the choosing"
     return Tuned(chosen.parameter, replace(found, warnings=(*found.warnings, note)))
 

@@ -46,6 +46,11 @@ class Evidence:
     std_error: float
 
 
+def mean_is_off(mean_importance_weight: float, error: float) -> bool:
+    """Whether the mean importance weight is further from 1 than chance would have it, `error` being its standard error."""
+    return abs(mean_importance_weight - 1) > MEAN_IMPORTANCE_WEIGHT_ERRORS_MAX * error + _ROUNDING
+
+
 def judge(evidence: Evidence, thresholds: Thresholds) -> tuple[Verdict, tuple[str, ...]]:
     """The verdict and, in words, its causes and what else a reader must know."""
     n, ess, unsupported = evidence.n, evidence.ess, evidence.unsupported
@@ -72,8 +77,7 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> tuple[Verdict, tuple[st
         notes.append(f"{unsupported:.2%} of what the target chooses could never be in the log")
     if refused:
         refused.append(_what_would_answer(evidence, thresholds))
-    tolerance = MEAN_IMPORTANCE_WEIGHT_ERRORS_MAX * evidence.mean_importance_weight_error + _ROUNDING
-    if abs(evidence.mean_importance_weight - 1) > tolerance:
+    if mean_is_off(evidence.mean_importance_weight, evidence.mean_importance_weight_error):
         notes.append(
             f"the mean importance weight is {evidence.mean_importance_weight:.4f} where 1 is expected "
             f"(standard error {evidence.mean_importance_weight_error:.4f}): "

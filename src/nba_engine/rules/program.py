@@ -27,43 +27,62 @@ _VALUE, _NULL, _NONE = 0, 1, 2
 _NEGATE_INT, _ADD_DOUBLE, _NEGATE_DOUBLE, _TO_INT = (OPERATIONS[name] for name in ("negate_int", "add_double", "negate_double", "to_int"))
 _ADD_TIME, _INT_RELATION, _DOUBLE_RELATION = (OPERATIONS[name] for name in ("add_time", "int_<", "double_<"))
 _MIXED_RELATION, _AND, _OR, _NOT = (OPERATIONS[name] for name in ("mixed_<", "and", "or", "not"))
-_SELECT, _IS_NULL, _HAS, _LENGTH, _MEMBER = (OPERATIONS[name] for name in ("select", "is_null", "has", "length", "member"))
+_SELECT, _IS_NULL, _HAS = (OPERATIONS[name] for name in ("select", "is_null", "has"))
 _INT_MIN, _INT_MAX = -(2**63), 2**63 - 1
 _YEAR_1_US, _YEAR_10000_US = -62_135_596_800_000_000, 253_402_300_800_000_000
 _DURATION_MAX_US = (2**63 - 1) // 1000
 
 
 @kernel
-def _fill_computed(program, item_codes, item_offsets, values, states):
-    """Run `program` int64[k, 5] in order over slots that hold an encoded row; results into int64[n_slots], uint8[n_slots]."""
-    doubles = values.view(np.float64)
-    for i in range(program.shape[0]):
-        op, to, a, b, c = program[i, 0], program[i, 1], program[i, 2], program[i, 3], program[i, 4]
-        if op == _MEMBER:
-            states[to], values[to] = _VALUE if states[a] == _VALUE else _NONE, 0
-            for k in range(item_offsets[c], item_offsets[c + 1]):
-                values[to] |= np.int64(item_codes[k] == b)
-        elif op >= _AND:
+def _fill_members(members, row_states, item_codes, item_offsets, values, states):
+    """Which texts are in lists: `members` int64[5 k] are the instructions "member" (operation, result slot, column, code, list), which need the row
+    alone and run before all others."""
+    for i in range(0, members.shape[0], 5):
+        found = np.int64(0)
+        for k in range(item_offsets[members[i + 4]], item_offsets[members[i + 4] + 1]):
+            found |= np.int64(item_codes[k] == members[i + 3])
+        values[members[i + 1]] = found
+        states[members[i + 1]] = _VALUE if row_states[members[i + 2]] == _VALUE else _NONE
+
+
+@kernel
+def _fill_computed(program, values, states):
+    """Run `program` int64[5 k] in order over slots that hold an encoded row; results into int64[n_slots], int64[n_slots]."""
+    for i in range(0, program.shape[0], 5):
+        op, to, a, b, c = program[i], np.uint64(program[i + 1]), np.uint64(program[i + 2]), np.uint64(program[i + 3]), np.uint64(program[i + 4])
+        left, right = values[a], values[b]
+        if op >= _AND:
             _combine_states(op, to, a, b, c, values, states)
-        elif states[a] != _VALUE or (not _is_unary(op) and states[b] != _VALUE):
+        elif states[a] != _VALUE or (states[b] != _VALUE and not _is_unary(op)):
             states[to] = _NONE
         elif op >= _INT_RELATION:
             states[to] = _VALUE
             if op < _DOUBLE_RELATION:
-                order = np.int64(values[a] > values[b]) - np.int64(values[a] < values[b])
+                order = np.int64(left > right) - np.int64(left < right)
             elif op < _MIXED_RELATION:
-                order = np.int64(doubles[a] > doubles[b]) - np.int64(doubles[a] < doubles[b])
-                if math.isnan(doubles[a]) or math.isnan(doubles[b]):
-                    order = 2
+                order = _order_of_doubles(_as_double(left), _as_double(right))
             else:
-                order = _order_of_int_and_double(values[a], doubles[b])
+                order = _order_of_int_and_double(left, _as_double(right))
             values[to] = _holds((op - _INT_RELATION) % 5, order)
         elif op >= _ADD_TIME:
-            states[to], values[to] = _time_sum(op - _ADD_TIME, values[a], values[b])
+            states[to], values[to] = _time_sum(op - _ADD_TIME, left, right)
         elif op >= _ADD_DOUBLE:
-            states[to], values[to] = _double_result(op - _ADD_DOUBLE, values[a], doubles[a], doubles[b])
+            states[to], values[to] = _double_result(op - _ADD_DOUBLE, left, _as_double(left), _as_double(right))
         else:
-            states[to], values[to] = _int_result(op, values[a], values[b])
+            states[to], values[to] = _int_result(op, left, right)
+
+
+@scalar
+def _as_double(bits):
+    return np.int64(bits).view(np.float64)
+
+
+@scalar
+def _order_of_doubles(a, b):
+    """-1, 0 or 1; 2 where either is NaN."""
+    if math.isnan(a) or math.isnan(b):
+        return np.int64(2)
+    return np.int64(a > b) - np.int64(a < b)
 
 
 @scalar

@@ -4,9 +4,11 @@ A bit stands for each target ("some condition fails"), behind them one for each 
 gate. The clauses of a target stand at the target's own place in further words, its folds, so that whole words of clauses close words of targets.
 
 The values of a slot are cut into cells by the ends of its conditions' regions. A mark is a bit that is set for a run of cells. Runs of cells form
-blocks, and a block owns a row of bits: those that all its cells set. What only some of its cells set stands in the block's list of entries. Where
-many rules share a constant each cell is a block and there are no entries; where every rule has constants of its own a block holds a few entries, more
-of them where there are more rules, so that rows stay near the processor. Slots of at most FEW_MARKS marks have no rows at all.
+blocks, and a block owns a row of bits: those that all its cells set. Marks that end or begin within a block stand in its list of places, first
+those that end, by their ends, then those that begin, by their beginnings: what a cell sets besides the row is one stretch of that list. Marks that
+do both within one block are tested one by one. Where many rules share a constant each cell is a block and its lists are empty; where every rule has
+constants of its own a block holds a few places, more of them where there are more rules, so that rows stay near the processor. Slots with so few
+marks that setting them one by one is cheaper than reading a row have no rows at all.
 
 The tables are one array of int64 behind a head that says where each begins, because every array costs a kernel's caller 0.1 us.
 """
@@ -14,36 +16,42 @@ The tables are one array of int64 behind a head that says where each begins, bec
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from nba_engine.numerics.bitset import n_words
 from nba_engine.rules.conditions import END, IS_NAN, IS_NULL, LEAST, NO_VALUE, Condition, Region, outside
+from nba_engine.rules.program import OPERATIONS
 from nba_engine.rules.slots import Slots
 from nba_engine.schema import DOUBLE
 
 Ints = npt.NDArray[np.int64]
+_MEMBER = OPERATIONS["member"]
+_NONE = np.zeros(0, np.int64)
+_ALL_BUT_SIGN = np.int64(2**63 - 1)
 Clause = tuple[Condition, ...]
 """Conditions of which one must hold, by slot; slots below zero are gates (-1 - gate). Empty: never."""
 Clauses = tuple[Clause, ...]
 
-ENTRIES_PER_BLOCK = 2
-"""So many entries a block has where all rows stay near the processor."""
+PLACES_PER_BLOCK = 1
+"""So many marks end or begin within a block where all rows stay near the processor."""
 NEAR_BYTES = 1 << 20
-"""Rows beyond this make blocks larger, up to the entries that cost what reading a row costs."""
+"""Rows beyond this make blocks larger, up to the places that cost what reading a row costs."""
 ROWS_BYTES_MAX = 1 << 28
-"""Rows beyond this make blocks larger whatever their entries cost."""
-FEW_MARKS = 2
-COUNTED_MAX = 16
-"""So few thresholds are counted one by one; more are found by buckets of equal width."""
+"""Rows beyond this make blocks larger whatever their places cost."""
+MARKS_PER_WORD = 0.5
+"""A slot with fewer marks than this for each word of a row has no rows; a mark that is tested counts twice."""
 NO_VALUE_CELL, NULL_CELL, NAN_CELL, FIRST_CELL = 0, 1, 2, 3
 ANY_OF, ALL_OF, NEEDED = 0, 1, 2
-HEAD = ("n_slots", "n_words", "n_target_words", "n_folds",
-        "program", "divisions", "thresholds", "buckets", "blocks", "starts", "entries", "folds", "demands", "references", "rows", "end")  # fmt: skip
+DIVISION = ("slot", "is_double", "first_cell", "n_searched", "bucket", "last_bucket", "origin", "scale", "first_counted")
+"""What a division says of a slot. Values in the same bucket have the same `n_searched` thresholds to compare with, from that on which stands at
+`bucket + (value - origin) * scale`, at most `last_bucket` further (these three are doubles by their bits). The cell of a value is `first_counted` +
+the first threshold above it."""
+HEAD = ("n_slots", "n_words", "n_target_words", "n_folds", "members", "program", "divisions", "thresholds", "buckets", "cells", "places", "tested",
+        "start", "folds", "demands", "references", "rows", "end")  # fmt: skip
 """The numbers and the beginnings of tables that stand in front of them."""
-
 
 
 class _Marks:
@@ -53,6 +61,20 @@ class _Marks:
 
     def __init__(self) -> None:
         self.places, self.lows, self.highs = list[int](), list[int](), list[int]()
+
+    def cost(self) -> int:
+        """About how many marks are touched where the slot has no rows: those that begin and end among its values are tested."""
+        return len(self.places) + sum(low > LEAST and high < END for low, high in zip(self.lows, self.highs, strict=True))
+
+    def parted(self) -> _Marks:
+        """The same marks, none of them both where there is no value and where there is one."""
+        found = _Marks()
+        for place, low, high in zip(self.places, self.lows, self.highs, strict=True):
+            bounds = (low, LEAST, high) if low < LEAST < high else (low, high)
+            found.places += [place] * (len(bounds) - 1)
+            found.lows += bounds[:-1]
+            found.highs += bounds[1:]
+        return found
 
 
 class _Layout:
@@ -125,95 +147,125 @@ class _Layout:
 class _Cells:
     """The cells of all slots, slot behind slot, first those that have rows, and the marks as runs of cells."""
 
-    def __init__(self, marks: Mapping[int, _Marks], types: Sequence[Type | None]) -> None:
-        slots = sorted(marks, key=lambda slot: (len(marks[slot].places) <= FEW_MARKS, slot))
-        divisions, buckets, thresholds = list[tuple[int, ...]](), list[int](), list[int]()
+    def __init__(self, layout: _Layout, types: Sequence[Type | None]) -> None:
+        marks = layout.marks
+        few = {slot for slot, own in marks.items() if own.cost() <= MARKS_PER_WORD * layout.n_words}
+        slots = sorted(marks, key=lambda slot: (slot in few, types[slot] == DOUBLE, slot))
+        divisions, buckets, thresholds = list[tuple[int, ...]](), list[Ints](), list[int]()
         place, first, stop = list[int](), list[int](), list[int]()
-        n_cells = self.n_with_rows = 0
+        n_cells = self.n_with_rows = n_buckets = 0
         for slot in slots:
-            own = marks[slot]
+            own = marks[slot].parted() if slot in few else marks[slot]
             cuts = sorted({*own.lows, *own.highs} - {NO_VALUE, IS_NULL, IS_NAN, LEAST, END})
             cell = {NO_VALUE: n_cells + NO_VALUE_CELL, IS_NULL: n_cells + NULL_CELL, IS_NAN: n_cells + NAN_CELL, LEAST: n_cells + FIRST_CELL}
             cell |= {bound: n_cells + FIRST_CELL + 1 + i for i, bound in enumerate([*cuts, END])}
             place += own.places
             first += [cell[low] for low in own.lows]
             stop += [cell[high] for high in own.highs]
-            found, origin, shift = _buckets(cuts, len(thresholds)) if len(cuts) > COUNTED_MAX else ([], 0, 0)
-            divisions.append((slot, int(types[slot] == DOUBLE), n_cells, len(thresholds), len(thresholds) + len(cuts), len(found) - 1 if found else 0,
-                              origin, shift, len(buckets)))
+            is_double = int(types[slot] == DOUBLE)
+            found, n_searched, *line = _buckets(np.array(cuts, np.int64), is_double)
+            divisions.append((slot, is_double, n_cells, n_searched, n_buckets, *line, n_cells + FIRST_CELL - len(thresholds)))
+            buckets.append(found + len(thresholds))
             thresholds += cuts
-            buckets += found
+            n_buckets += len(found)
             n_cells = cell[END]
-            self.n_with_rows = n_cells if len(own.places) > FEW_MARKS else self.n_with_rows
-        self.divisions = np.array(divisions, np.int64).reshape(-1, 9)
-        self.thresholds, self.buckets = np.array(thresholds, np.int64), np.array(buckets, np.int64)
+            self.n_with_rows = self.n_with_rows if slot in few else n_cells
+        self.divisions = np.array(divisions, np.int64).reshape(-1, len(DIVISION))
+        self.thresholds, self.buckets = np.array(thresholds, np.int64), np.concatenate([_NONE, *buckets])
         self.place, self.first, self.stop = (np.array(column, np.int64) for column in (place, first, stop))
         self.n = n_cells
 
     def blocks(self, n_words: int) -> tuple[Ints, int]:
         """int[n]: the block of each cell, from 1 on, and how many of them, block 0 included, have rows of `n_words`."""
         begins = np.zeros(self.n + 1, bool)
-        begins[self.divisions[:, 2]] = True
+        first_cell = self.divisions[:, 2]
+        begins[first_cell] = begins[first_cell[first_cell >= self.n_with_rows] + FIRST_CELL] = True
         changes = np.bincount(self.first, minlength=self.n + 1) + np.bincount(self.stop, minlength=self.n + 1)
         changes[begins] = changes[self.n_with_rows :] = 0
         so_far = np.cumsum(changes)[:-1]
-        n_entries = ENTRIES_PER_BLOCK
+        n_places = PLACES_PER_BLOCK
         while True:
-            block = np.cumsum(begins[:-1] | (np.diff(so_far // n_entries, prepend=0) != 0))
+            block = np.cumsum(begins[:-1] | (np.diff(so_far // n_places, prepend=0) != 0))
             n_rows = 1 + (int(block[self.n_with_rows - 1]) if self.n_with_rows else 0)
             n_bytes = 8 * n_rows * n_words
-            if n_bytes <= NEAR_BYTES or (n_bytes <= ROWS_BYTES_MAX and 4 * n_entries > n_words) or n_entries > len(self.place):
+            if n_bytes <= NEAR_BYTES or (n_bytes <= ROWS_BYTES_MAX and 2 * n_places > n_words) or n_places > len(self.place):
                 return block, n_rows
-            n_entries *= 2
+            n_places *= 2
 
 
-def _buckets(cuts: Sequence[int], before: int) -> tuple[list[int], int, int]:
-    """About two buckets of equal width for each of the sorted cuts: how many cuts lie before each bucket and the last one's end (`before` added),
-    the first cut, and the width as a power of two."""
-    origin = cuts[0]
-    shift = max((cuts[-1] - origin).bit_length() - (2 * len(cuts)).bit_length() + 1, 0)
-    bucket = [(cut - origin) >> shift for cut in cuts]
-    return [before + int(n) for n in np.searchsorted(bucket, np.arange(bucket[-1] + 1))] + [before + len(cuts)], origin, shift
+def _buckets(cuts: Ints, is_double: int) -> tuple[Ints, int, int, int, int]:
+    """About two buckets of equal width for each of the sorted cuts: from which cut on each is searched, how many cuts are, and by their bits the
+    last bucket, the origin and the scale."""
+    if len(cuts) == 0:
+        return np.zeros(1, np.int64), 0, 0, 0, 0
+    numbers = np.where(cuts < 0, cuts ^ _ALL_BUT_SIGN, cuts).view(np.float64) if is_double else cuts.astype(np.float64)
+    numbers = np.where(np.isnan(numbers), np.inf, numbers)  # what lies just above infinity
+    last = 2 * len(cuts) - 2
+    with np.errstate(all="ignore"):
+        scale = last / (numbers[-1] - numbers[0])
+        place = (numbers - numbers[0]) * scale
+    bucket = np.minimum(np.where(place > 0.0, place, 0.0), last).astype(np.int64)
+    n_searched = int(np.bincount(bucket).max())
+    begins = np.minimum(np.searchsorted(bucket, np.arange(last + 1)), len(cuts) - n_searched)
+    return begins, n_searched, *np.array([last, numbers[0], scale]).view(np.int64).tolist()
 
 
 def tables_of(targets: Sequence[Clauses], gates: Sequence[Clauses], slots: Slots) -> tuple[Ints, int, int]:
     """The tables, the words of targets and those of all bits."""
     layout = _Layout(targets, gates)
-    cells = _Cells(layout.marks, slots.types)
+    cells = _Cells(layout, slots.types)
     block, n_rows = cells.blocks(layout.n_words)
-    n_blocks = 1 + (int(block[-1]) if len(block) else 0)
-    starts, entries, on, off = _divided(cells, block, n_blocks)
+    records, places, tested, on, off = _divided(cells, block, n_rows)
+    start = np.zeros(layout.n_words, np.uint64)
+    start[: len(layout.start)] = layout.start
     references = [part for _, _, parts in layout.demands for part in parts]
     ends = np.cumsum([0, *(len(parts) for _, _, parts in layout.demands)])
     demands = [(kind, bit, *ends[i : i + 2]) for i, (kind, bit, _) in enumerate(layout.demands)]
-    parts = [np.array(slots.instructions, np.int64).ravel(), cells.divisions.ravel(), cells.thresholds,
-             *map(_packed, (cells.buckets, block, starts, entries, layout.folds, np.array(demands).ravel(), np.array(references)))]  # fmt: skip
+    members = [part for part in slots.instructions if part[0] == _MEMBER]
+    program = [part for part in slots.instructions if part[0] != _MEMBER]
+    parts = [np.array(part, np.int64).ravel() for part in (members, program, cells.divisions, cells.thresholds, cells.buckets, records, places,
+                                                           tested, start.view(np.int64), layout.folds, demands, references)]  # fmt: skip
     begins = len(HEAD) + np.cumsum([0, *map(len, parts), n_rows * layout.n_words])
     tables = np.zeros(begins[-1], np.int64)
     tables[: len(HEAD)] = [slots.n_slots, layout.n_words, layout.n_target_words, len(layout.folds), *begins]
     for begin, part in zip(begins, parts, strict=False):
         tables[begin : begin + len(part)] = part
-    rows = tables[begins[-2] :].view(np.uint64).reshape(n_rows, layout.n_words)
-    _fill_rows(rows, cells.place, on, off)
-    rows[0, : len(layout.start)] = layout.start
+    _fill_rows(tables[begins[-2] :].view(np.uint64).reshape(n_rows, layout.n_words), cells.place, on, off)
     return tables, layout.n_target_words, layout.n_words
 
 
-def _divided(cells: _Cells, block: Ints, n_blocks: int) -> tuple[Ints, Ints, Ints, Ints]:
-    """Marks as rows and entries: where each block's entries start, the entries int[k, 4] (word, bit, cells from and to) one behind the other, and
-    for every mark the rows `on` to before `off` that have its bit."""
+def _divided(cells: _Cells, block: Ints, n_rows: int) -> tuple[Ints, Ints, Ints, Ints, Ints]:
+    """Marks as rows and places. For each cell two numbers: its row and, 32 bits higher, where its places begin; where those end and its tested marks
+    stand. The places; the tested marks, each list behind its length: place, cells from and to. And for every mark the rows `on` to before `off` that
+    have its bit."""
+    n_blocks = 1 + (int(block[-1]) if len(block) else 0)
     begins = np.searchsorted(block, np.arange(n_blocks + 1))  # the first cell of each block
     low, high = block[cells.first], block[cells.stop - 1]
     cut_low, cut_high = cells.first > begins[low], cells.stop < begins[high + 1]
     without_row = cells.first >= cells.n_with_rows
-    in_low, in_high = np.flatnonzero(without_row | cut_low | (cut_high & (low == high))), np.flatnonzero(~without_row & cut_high & (low < high))
-    owner = np.concatenate([low[in_low], high[in_high]])
-    mark = np.concatenate([in_low, in_high])[np.argsort(owner, kind="stable")]
-    starts = np.concatenate([[0], np.cumsum(np.bincount(owner, minlength=n_blocks))])
-    entries = np.stack([cells.place[mark] >> 6, cells.place[mark] & 63, cells.first[mark], cells.stop[mark]], axis=1)
+    inside = cut_low & cut_high & (low == high)
+    falls = np.flatnonzero(cut_high & ~inside)
+    rises = np.flatnonzero((cut_low | (without_row & ~cut_high)) & ~inside)
+    falls, rises = falls[np.argsort(cells.stop[falls], kind="stable")], rises[np.argsort(cells.first[rises], kind="stable")]
+    order = np.argsort(np.concatenate([high[falls], low[rises]]), kind="stable")
+    n_fallen = np.cumsum(np.bincount(cells.stop[falls], minlength=len(block)))[: len(block)]
+    n_risen = np.cumsum(np.bincount(cells.first[rises], minlength=len(block)))[: len(block)]
+    n_falls = np.cumsum(np.bincount(high[falls], minlength=n_blocks))  # up to and with each block
+    n_rises = np.cumsum(np.bincount(low[rises], minlength=n_blocks))
+    at = np.flatnonzero(inside)
+    at = at[np.argsort(low[at], kind="stable")]
+    owners, first_mark, n_marks = np.unique(low[at], return_index=True, return_counts=True)
+    tested, tested_at = np.zeros(1 + len(owners) + 3 * len(at), np.int64), np.zeros(n_blocks, np.int64)
+    tested_at[owners] = 1 + 3 * first_mark + np.arange(len(owners))
+    tested[tested_at[owners]] = n_marks
+    tested_mark = 2 + 3 * np.arange(len(at)) + np.repeat(np.arange(len(owners)), n_marks)
+    for i, column in enumerate((cells.place, cells.first, cells.stop)):
+        tested[tested_mark + i] = column[at]
+    row = np.where(block < n_rows, block, 0)
+    records = np.stack([row | (n_rises[block - 1] + n_fallen) << 32, (n_falls[block] + n_risen) | tested_at[block] << 32], axis=1)
     on, off = low + cut_low, high + ~cut_high
     off[without_row | (on > off)] = on[without_row | (on > off)]
-    return starts, entries.ravel(), on, off
+    return records, cells.place[np.concatenate([falls, rises])[order]], tested, on, off
 
 
 def _fill_rows(rows: npt.NDArray[np.uint64], place: Ints, on: Ints, off: Ints) -> None:
@@ -232,11 +284,6 @@ def _n_folds(targets: Sequence[Clauses], n_target_words: int) -> Ints:
         own = sum(len(clause) > 1 and clause[0][0] >= 0 for clause in clauses)
         n_folds[t >> 6] = max(n_folds[t >> 6], own)
     return n_folds
-
-
-def _packed(values: Ints) -> Ints:
-    """int32 two by two in int64."""
-    return np.append(values, np.zeros(len(values) % 2, np.int64)).astype(np.int32).view(np.int64)
 
 
 def n_of(tables: Ints, name: str) -> int:

@@ -12,7 +12,7 @@ import hmac
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -44,7 +44,7 @@ _DECIDE, _RECORD, _PROMOTE = msgspec.json.Decoder(DecideBody), msgspec.json.Deco
 _JSON, _PROBLEM = events.JSON.encode(), PROBLEM.encode()
 
 
-class Call(NamedTuple):
+class Call(msgspec.Struct):
     """A request whose head is in order: what answers it, its headers, the last part of its path, and its body once that has come."""
 
     route: Route
@@ -55,7 +55,7 @@ class Call(NamedTuple):
     body: bytes = b""
 
 
-class Reply(NamedTuple):
+class Reply(msgspec.Struct):
     """One answer."""
 
     status: int
@@ -128,11 +128,12 @@ class Application:
                 _log.warning("time-outs are late, tried again in %s s: %s", ADVANCE_INTERVAL_S, error)
             except Exception:
                 _log.exception("time-outs are late, tried again in %s s", ADVANCE_INTERVAL_S)
-            if not self._ready:
-                # What the start made lives as long as the process: a full collection no longer walks it (19 ms instead of 100, 1,000 actions).
-                gc.collect()
-                gc.freeze()
-                self._ready = True
+            else:
+                if not self._ready:
+                    # What the start made lives as long as the process: a full collection no longer walks it (19 ms instead of 100, 1,000 actions).
+                    gc.collect()
+                    gc.freeze()
+                    self._ready = True
             self._stopped.wait(ADVANCE_INTERVAL_S)
 
     def _found(self, method: str, path: str, headers: Mapping[bytes, bytes]) -> Call:
@@ -236,4 +237,5 @@ def _json_body(call: Call) -> bytes:
 
 
 def _not_ready() -> Refusal:
-    return Refusal(503, "kernels are being compiled or loaded; ask GET /ready and come back when it answers 200", headers=[(b"retry-after", b"1")])
+    return Refusal(503, "kernels are being compiled or loaded, or overdue time-outs could not be applied yet; ask GET /ready and come back when it "
+                   "answers 200", headers=[(b"retry-after", b"1")])

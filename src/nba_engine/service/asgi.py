@@ -30,10 +30,10 @@ class Asgi:
         if scope["type"] == "lifespan":
             await self._live(receive, send)
             return
-        status, media_type, body, more = await self._replied(scope, receive)
-        headers = [(b"content-type", media_type), (b"content-length", b"%d" % len(body)), *more]
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+        reply = await self._replied(scope, receive)
+        headers = [(b"content-type", reply.media_type), (b"content-length", b"%d" % len(reply.body)), *reply.headers]
+        await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+        await send({"type": "http.response.body", "body": reply.body})
 
     async def _live(self, receive: Receive, send: Send) -> None:
         """From the server's start to its end; what is under way in threads is finished."""
@@ -52,7 +52,7 @@ class Asgi:
         body = await _body(receive)
         if isinstance(body, Reply):
             return body
-        call = call._replace(body=body)
+        call.body = body
         if not call.may_wait:
             return self._application.answer(call)
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._application.answer, call)

@@ -87,6 +87,7 @@ class HealthBody(msgspec.Struct):
     model: str
     challenger: str | None
     promoted_at: datetime | None
+    crosses: Sequence[Row]
 
 
 class PromoteBody(msgspec.Struct, forbid_unknown_fields=True):

@@ -1,0 +1,117 @@
+"""Arguments that cannot be meant: every one is an error of the project that names the argument, and nothing has changed."""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime, timedelta, timezone
+
+import numpy as np
+import pytest
+
+import nba_engine as nba
+from nba_engine.arbitration.exploration import Exploration
+from nba_engine.arbitration.winning import win_probability
+from nba_engine.catalog import definition
+from tests.shop import ADULT, engine
+
+CLUB = {"facts": {"worth": "double"}, "actions": [{"id": "club", "value": "worth"}, {"id": "gym", "value": "worth * 0.9"}]}
+
+
+@pytest.mark.parametrize(("name", "made"), [
+    ("catalog", lambda: nba.Engine("catalog.yaml")),
+    ("catalog", lambda: nba.Engine({})),
+    ("catalog", lambda: nba.Engine(nba.Catalog.from_dict(CLUB)).reload("catalog.yaml")),
+    ("sync", lambda: nba.Engine(nba.Catalog.from_dict(CLUB), sync="often")),
+    ("explained_decisions_max", lambda: nba.Engine(nba.Catalog.from_dict(CLUB), explained_decisions_max=-1)),
+    ("profiles", lambda: nba.Engine(nba.Catalog.from_dict(CLUB), profiles=5)),
+    ("profiles", lambda: nba.Engine(nba.Catalog.from_dict(CLUB), profiles={"ann": 5}).decide("ann")),
+])
+def test_an_engine_of_something_else(name, made):
+    with pytest.raises(nba.RequestError) as raised:
+        made()
+    assert raised.value.argument == name
+
+
+@pytest.mark.parametrize(("name", "given"), [
+    ("subject", {"subject": 5}), ("subject", {"subject": None}), ("channel", {"channel": ["call"]}), ("interaction", {"interaction": 5}),
+    ("request_id", {"request_id": [5]}), ("limit", {"limit": 1.5}), ("limit", {"limit": True}), ("facts", {"facts": ["age"]}),
+    ("at", {"at": datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=14)))}), ("at", {"at": 1.5}),
+])
+def test_a_request_of_something_else(name, given):
+    with engine() as shop:
+        with pytest.raises(nba.RequestError) as raised:
+            shop.decide(**{"subject": "ann", **given})
+        assert raised.value.argument == name
+        assert shop.decide("ann").interaction == "#1"
+
+
+@pytest.mark.parametrize(("name", "given"), [
+    ("label", {"label": None}), ("label", {"label": []}), ("reason", {"reason": 5}), ("event_id", {"event_id": [1]}), ("agent", {"agent": 7}),
+    ("action", {"action": 3}), ("value", {"value": "ten"}), ("value", {"value": math.nan}), ("value", {"value": True}),
+    ("decision_id", {"decision_id": 5}),
+])
+def test_an_outcome_of_something_else(name, given):
+    with engine() as shop:
+        decision = shop.decide("ann", channel="call", facts=ADULT)
+        told = {"decision_id": decision.id, "label": "accepted"}
+        with pytest.raises(nba.RequestError) as raised:
+            shop.record(**{**told, **given})
+        assert raised.value.argument == name
+        assert not shop.record(**told).duplicate
+
+
+def test_words_that_the_catalog_does_not_know_are_no_duplicates():
+    with engine() as shop:
+        decision = shop.decide("ann", channel="call", facts=ADULT)
+        shop.record(decision.id, "presented")
+        shop.record(decision.id, "accepted", event_id="e")
+        with pytest.raises(nba.OutcomeError, match="bogus"):
+            shop.record(decision.id, "presented", reason="bogus")
+        with pytest.raises(nba.OutcomeError, match="bogus"):
+            shop.record(decision.id, "bogus", event_id="e")
+
+
+def test_a_request_that_was_answered_is_answered_again_whatever_its_facts_are_now():
+    with engine() as shop:
+        first = shop.decide("ann", channel="call", facts=ADULT, request_id="r")
+        assert shop.decide("ann", channel="call", facts={"age": "many"}, request_id="r") is first
+        with pytest.raises(nba.FactsError):
+            shop.decide("ann", channel="call", facts={"age": "many"}, request_id="s")
+
+
+@pytest.mark.parametrize("kind", ["thompson", "squarecb", "epsilon", "greedy"])
+@pytest.mark.parametrize("worth", [1e15, 1.1e15, 1e40, 1e60, 1.7e308, math.inf, math.nan])
+def test_a_worth_beyond_all_money_falls_instead_of_bringing_the_process_down(kind, worth):
+    with nba.Engine(nba.Catalog.from_dict({**CLUB, "exploration": {"kind": kind}})) as shop:
+        decision = shop.decide("ann", facts={"worth": worth}, limit=2)
+        assert len(decision.offers) == (2 if worth <= 1e15 else 1 if worth * 0.9 <= 1e15 else 0)
+        stages = {action.action: action.stage for action in shop.explain(decision.id).actions if not action.offered}
+        assert set(stages.values()) <= {"value"} and shop.explain(decision.id).arrays().num_rows == 2
+
+
+def test_numbers_that_leave_the_range_never_read_beside_the_table():
+    for mean, deviation in (([1e40, -1e40, 3.0], [1e39, 1e39, 1.0]), ([math.nan] * 40, [1.0] * 40), ([1e300] * 50 + [0.0], [1e300] * 51)):
+        p = win_probability(np.array(mean), np.array(deviation))
+        assert ((p >= 0.0) & (p <= 1.0)).all() and p.sum() <= 1.0 + 1e-9
+
+
+def test_the_catalogs_defaults_are_those_that_were_decided():
+    assert (definition.EPSILON_DEFAULT, definition.GAMMA_DEFAULT) == (Exploration().epsilon, Exploration().gamma)
+    assert (definition.POSTERIOR_SCALE_DEFAULT, definition.UNIFORM_SHARE_DEFAULT) == (Exploration().posterior_scale, Exploration().uniform_share)
+
+
+@pytest.mark.parametrize(("outcomes", "words"), [
+    ({"presented": {"reward": 0}}, "needed exposure: presented"),
+    ({"seen": {"exposure": "presented", "reward": 1}}, "reward beside exposure presented"),
+    ({"yes": {"reward": 1}, "no": {"revokes": "yes", "exposure": "skipped"}}, "revokes beside exposure skipped"),
+    ({"no_response": {"exposure": "presented"}}, "a time-out is an answer"),
+])
+def test_labels_that_contradict_themselves_are_faults(outcomes, words):
+    with pytest.raises(nba.CatalogError, match=words):
+        nba.Catalog.from_dict({**CLUB, "outcomes": outcomes})
+
+
+@pytest.mark.parametrize("written", [{"lever": 1e16}, {"cost": 2e15}])
+def test_factors_beyond_all_money_are_faults(written):
+    with pytest.raises(nba.CatalogError, match="1e|1000000000000000"):
+        nba.Catalog.from_dict({"actions": [{"id": "club", **written}]})
