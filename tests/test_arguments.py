@@ -77,6 +77,8 @@ def test_a_request_that_was_answered_is_answered_again_whatever_its_facts_are_no
         assert shop.decide("ann", channel="call", facts={"age": "many"}, request_id="r") is first
         with pytest.raises(nba.FactsError):
             shop.decide("ann", channel="call", facts={"age": "many"}, request_id="s")
+    with pytest.raises(nba.StoreError, match="closed"):
+        shop.decide("ann", channel="call", facts={"age": "many"}, request_id="r")
 
 
 @pytest.mark.parametrize("kind", ["thompson", "squarecb", "epsilon", "greedy"])

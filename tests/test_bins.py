@@ -19,7 +19,7 @@ NUMBERS = ("BinPositives", "BinNegatives", "Positives", "Negatives", "Lift", "ZR
 def printed():
     """(model and snapshot, entry type, columns of one predictor's bins in order)."""
     if not PRINTED.exists():
-        pytest.skip("../shared/data/pega_adm_bins.parquet is not here")
+        pytest.skip("the printed table of a real product may not be shipped: ../shared/data/pega_adm_bins.parquet is not beside this checkout")
     table = pq.read_table(PRINTED)
     columns = {name: table[name].to_pylist() for name in table.column_names}
     keys = list(zip(columns["ModelID"], columns["SnapshotTime"], columns["EntryType"], columns["PredictorName"], columns["BinIndex"], strict=True))

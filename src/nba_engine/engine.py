@@ -128,6 +128,7 @@ class Engine:
             row = plan.encoder.encode(given, at_us, channel, direction)
         except NbaError:
             with self._lock:  # what was decided before needs no facts
+                self._require_open()
                 known = None if request_id is None else self._known_request(request_id)
             if known is None:
                 raise
