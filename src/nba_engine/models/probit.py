@@ -45,9 +45,10 @@ class Probit:
 
     def __init__(self, n_features: int, paths: Index, n_entities: int, prior: Prior = Prior(), half_life: HalfLife | None = None) -> None:
         self.version, self.expected, self._half_life = 0, 0.5, half_life
-        self._paths = np.ascontiguousarray(paths, dtype=np.int32)
+        # With the gaps in front: a candidate's own entity stands last, the one above it before that.
+        self._paths = np.take_along_axis(paths.astype(np.int32), np.argsort(paths >= 0, axis=1, kind="stable"), axis=1)
         self._entities = [entities_of(path) for path in self._paths]
-        self._first_prior = prior_table(self._paths, n_entities, prior)
+        self._first_prior = prior_table(paths, n_entities, prior)
         self._prior = self._first_prior.copy()
         self._given: dict[int, npt.NDArray[np.float32]] = {}
         self._tree: inheriting.Tree | None = None
@@ -57,9 +58,9 @@ class Probit:
         self._work = np.empty((4, self._paths.shape[1], 0))  # scratch of an update, as long as rows turn out to be
 
     def scratch(self, n_rows: int) -> tuple[npt.NDArray[np.float32], Floats]:
-        """Arrays for scoring up to `n_rows` rows at once, one thread at a time: 8 bytes a row and entity."""
+        """Arrays for scoring up to `n_rows` rows at once, one thread at a time: 8 bytes a row and entity, 40 more an entity."""
         n_columns = self._packed.shape[2]
-        return np.zeros((n_rows, 2, n_columns), dtype=np.float32), np.zeros((2, n_columns - 1))
+        return np.zeros((n_rows, 2, n_columns), dtype=np.float32), np.zeros((5, n_columns))
 
     def score(self, scratch: tuple[npt.NDArray[np.float32], Floats], index: Index, value: Floats, n_active: Offsets, offsets: Offsets,
               candidates: Index, mean_out: Floats, deviation_out: Floats) -> None:
@@ -277,34 +278,41 @@ def _fill_totals(index, value, n_active, packed, n_columns, totals):
 
 @kernel
 def _fill_propensity(value, n_active, packed, totals, prior, paths, candidates, below, mean_out, deviation_out):
-    """Add up each candidate's path. What lies above its last entity is shared by many and kept in `below` f64[2, n_entities]: mean, variance.
-
-    Siblings that no outcome has told apart yet are worked out once where they stand side by side.
+    """Add up each candidate's path. What many share is worked out once, in `below` f64[5, 1 + n_entities], a column for each entity, the last
+    for none: mean and variance down to it; then a candidate's own entity right below it, with propensity and deviation, which are those of all
+    its siblings that no outcome has told apart yet.
     """
-    bias = value[0] * value[0]
+    bias, last = value[0] * value[0], paths.shape[1] - 1
     rest = 0.0
     for i in range(1, n_active):
         rest += value[i] * value[i]
-    below[1, :] = -1.0
-    last, last_above, propensity, deviation = -1, -1, 0.5, 0.0
+    below[1, :] = below[2, :] = -1.0
     for i in range(candidates.shape[0]):
-        mean, variance, entity, above = 0.0, 0.0, -1, -1
-        for level in range(paths.shape[1]):
-            following = paths[candidates[i], level]
-            if following < 0:
-                continue
+        entity, above = paths[candidates[i], last], paths[candidates[i], last - 1]
+        sibling = int(below[2, above])
+        if entity < 0 or sibling < 0 or not posterior.are_alike(prior, packed, entity, sibling):
+            mean, variance = 0.0, 0.0
+            if above >= 0:
+                if below[1, above] < 0.0:
+                    _fill_above(paths[candidates[i]], bias, rest, packed, totals, prior, below)
+                mean, variance = below[0, above], below[1, above]
             if entity >= 0:
-                if below[1, entity] < 0.0:
-                    below[0, entity], below[1, entity] = _down_to(entity, -1, mean, variance, bias, rest, packed, totals, prior)
-                mean, variance = below[0, entity], below[1, entity]
-            entity, above = following, entity
-        if entity < 0:
-            last, propensity, deviation = -1, 0.5, 0.0
-        elif last < 0 or above != last_above or not posterior.are_alike(prior, packed, entity, last):
-            mean, variance = _down_to(entity, -1, mean, variance, bias, rest, packed, totals, prior)
-            propensity, deviation = _propensity(mean, variance)
-            last, last_above = entity, above
-        mean_out[i], deviation_out[i] = propensity, deviation
+                mean, variance = _down_to(entity, -1, mean, variance, bias, rest, packed, totals, prior)
+            below[2, above] = entity
+            below[3, above], below[4, above] = _propensity(mean, variance)
+        mean_out[i], deviation_out[i] = below[3, above], below[4, above]
+
+
+@kernel
+def _fill_above(path, bias, rest, packed, totals, prior, below):
+    """Mean and variance down to each entity of a path but the last, those not known yet."""
+    mean, variance = 0.0, 0.0
+    for level in range(path.shape[0] - 1):
+        entity = path[level]
+        if entity >= 0:
+            if below[1, entity] < 0.0:
+                below[0, entity], below[1, entity] = _down_to(entity, -1, mean, variance, bias, rest, packed, totals, prior)
+            mean, variance = below[0, entity], below[1, entity]
 
 
 @scalar
