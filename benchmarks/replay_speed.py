@@ -1,9 +1,9 @@
 """How fast a log is judged from Parquet, and in how much memory: `python -m benchmarks.replay_speed [rows in millions]`.
 
 A generated log of 16 columns, judged by every one-action estimator in one pass on one core (Arrow decodes in the same thread): once as it is, once
-with its ids named as decision ids, in which repeats are then looked for. Printed: rows per second of processor time over the whole log and in its
-fastest chunk (what is reached when nothing else disturbs), and by how much the process grew over a log of a tenth of the rows. It loses where ids
-are long texts and on disks slower than a core decodes.
+with its ids named as decision ids, which are read ahead to find repeats. Printed: rows per second of processor time over the whole log and, without
+ids, in its fastest chunk (what is reached when nothing else disturbs), and by how much the process grew over a log of a tenth of the rows. It loses
+where ids are long texts and on disks slower than a core decodes.
 """
 
 from __future__ import annotations
@@ -78,8 +78,9 @@ def main(n_rows: int) -> None:
             for ids, known in sizes.items():
                 judged, speed, fastest, size = _judged(path, ids)
                 known.append(size)
-                print(f"{judged:,} rows, {'with' if ids else 'without'} decision ids: {speed / 1e6:.2f} million rows/s/core, {fastest / 1e6:.2f} in "
-                      f"the fastest chunk (ids aside), {size:,.0f} MB at most", flush=True)  # fmt: skip
+                alone = "" if ids else f", {fastest / 1e6:.2f} in the fastest chunk"
+                print(f"{judged:,} rows, {'with' if ids else 'without'} decision ids: {speed / 1e6:.2f} million rows/s/core{alone}, "
+                      f"{size:,.0f} MB at most", flush=True)  # fmt: skip
     for ids, (small, large) in sizes.items():
         print(f"{'with' if ids else 'without'} decision ids, ten times the rows take {large - small:,.0f} MB more")
 

@@ -1,4 +1,4 @@
-"""For every test: kernels cached by the state of the sources, and no kernel compiled for a second signature."""
+"""For every test: kernels cached by the state of the sources, and no kernel compiled for a second signature. And the shop and its service."""
 
 from __future__ import annotations
 
@@ -39,6 +39,25 @@ def silent_arithmetic() -> Iterator[None]:
     """Compiled code wraps integers and divides by zero as IEEE says, silently; numpy's scalars warn of both."""
     with np.errstate(all="ignore"):
         yield
+
+
+@pytest.fixture(scope="module")
+def shop() -> Iterator[Any]:
+    """An engine on the made-up shop of tests/shop.py, one for all tests of a file."""
+    from tests.shop import engine
+
+    with engine() as shop:
+        yield shop
+
+
+@pytest.fixture(scope="module")
+def client(shop: Any) -> Iterator[Any]:
+    """A client of the service of `shop`."""
+    from nba_engine.service.application import Application
+    from tests.service_client import running
+
+    with running(Application(shop)) as client:
+        yield client
 
 
 def _types(kernel: Any) -> set[tuple[Any, ...]]:

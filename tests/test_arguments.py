@@ -60,6 +60,40 @@ def test_an_outcome_of_something_else(name, given):
         assert not shop.record(**told).duplicate
 
 
+def test_texts_that_no_store_could_write(tmp_path):
+    """A lone surrogate is refused by the name of its argument, and what comes behind it is served and kept."""
+    lone = "a\ud800"
+    with engine(store=tmp_path) as shop:
+        decision = shop.decide("ann", channel="call", facts=ADULT)
+        for name, given in (("subject", {"subject": lone}), ("interaction", {"interaction": lone}), ("request_id", {"request_id": lone})):
+            with pytest.raises(nba.RequestError, match="no valid Unicode") as raised:
+                shop.decide(**{"subject": "ben", **given})
+            assert raised.value.argument == name
+        for facts in ({"tariff": lone}, {"products": ["tv", lone]}):
+            with pytest.raises(nba.FactsError, match="no valid Unicode") as odd:
+                shop.decide("ben", facts=facts)
+            assert odd.value.fact == next(iter(facts))
+        for name in ("event_id", "agent"):
+            with pytest.raises(nba.RequestError, match="no valid Unicode") as raised:
+                shop.record(decision.id, "accepted", **{name: lone})
+            assert raised.value.argument == name
+        for ask in (lambda: shop.record(lone, "accepted"), lambda: shop.explain(lone)):
+            with pytest.raises(nba.UnknownDecisionError):
+                ask()
+        assert shop.decide("ben").interaction == "#1" and shop.record(decision.id, "accepted").learned
+    with engine(store=tmp_path) as shop:
+        assert shop.explain(decision.id).decision == decision
+
+
+@pytest.mark.parametrize("table", [{"subject": ["\ud800"]}, {"subject": ["ann", 5]}, {"subject": ["ann"], "age": [1, 2]}, "ann", None, 5])
+def test_a_table_that_is_none(table):
+    with engine() as shop:
+        for ask in (shop.decide_batch, shop.learn):
+            with pytest.raises(nba.RequestError, match="give a pyarrow Table") as raised:
+                ask(table)
+            assert raised.value.argument == "table"
+
+
 def test_words_that_the_catalog_does_not_know_are_no_duplicates():
     with engine() as shop:
         decision = shop.decide("ann", channel="call", facts=ADULT)

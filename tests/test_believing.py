@@ -29,9 +29,8 @@ def engine(**changes):
 
 def test_an_interval_is_that_of_a_gaussian_on_the_probits_scale():
     m, s = -1.7, 0.6
-    c = np.sqrt(1 + s * s)
-    propensity = quad(lambda eta: norm.cdf(eta) * norm.pdf(eta, m, s), -12, 12)[0]
-    low, high = interval(propensity, norm.pdf(m / c) * s / c, 0.9)
+    propensity, square = (quad(lambda eta, k=k: norm.cdf(eta) ** k * norm.pdf(eta, m, s), -12, 12)[0] for k in (1, 2))
+    low, high = interval(propensity, np.sqrt(square - propensity**2), 0.9)
     assert (low, high) == pytest.approx((norm.cdf(m - 1.6449 * s), norm.cdf(m + 1.6449 * s)), rel=1e-4)
 
 

@@ -1,4 +1,4 @@
-"""The catalog of public-api.md from YAML, JSON and a mapping: every key, every meaning, every default."""
+"""The catalog that docs/catalog.md describes from YAML, JSON and a mapping: every key, every meaning, every default."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from tests.test_catalog import PUBLIC_EXAMPLE
 
 FACTS = {"age": "int", "bill": "double", "tariff": "string", "vip": "bool", "products": "list<string>", "address": {"type": {"city": "string"}}}
 TYPES = {"age": schema.INT, "bill": schema.DOUBLE, "tariff": schema.STRING, "vip": schema.BOOL, "end": schema.TIMESTAMP,
-         "products": schema.list_of(schema.STRING), "address": schema.struct_of({"city": schema.STRING})}  # fmt: skip
+         "products": schema.list_of(schema.STRING), "u": schema.UINT, "address": schema.struct_of({"city": schema.STRING})}  # fmt: skip
 
 
 def findings(**sections):
@@ -56,6 +56,11 @@ def test_a_finding_reads_aloud():
     ["age < 3 || age > 7", "age >= 3 && age <= 7"], ["age > 5 ? vip : false", "!vip"], ["bill * 2.0 > 4.0", "!(bill * 2.0 > 4.0)"],
     ["end < timestamp('2026-01-01T00:00:00Z')", "end > timestamp('2027-01-01T00:00:00Z')"], ["tariff < 'b'", "tariff > 'c'"],
     ["age < 3 || (age > 7 && (vip || age > 9))", "age == 5"],
+    ["1 > 2"], ["'a' == 'b'"], ["!(1 < 2)"], ["u < 0u"], ["age == 2.5"], ["age in [0.5, 1.5]"], ["age > 9223372036854775807"],
+    ["age < -9223372036854775808"], ["u > 18446744073709551615u"], ["age > 1e300"], ["size(products) < 0"],
+    ["size(products) > 2", "products.size() < 2"],
+    ["age != age"], ["tariff > tariff"], ["bill < bill"], ["!has(address)", "address.city == 'x'"], ["address.city == 'x'", "!has(address)"],
+    ["address == null", "address.city == 'x'"], ["has(address.city)", "!has(address)"], ["age == 9223372036854775808.0", "age < 9223372036854775807"],
 ])  # fmt: skip
 def test_rules_that_cannot_hold_together(rules):
     named = contradicts(*rules)
@@ -68,6 +73,10 @@ def test_rules_that_cannot_hold_together(rules):
     ["tariff in ['a', 'b']", "tariff != 'a'"], ["age == null || age > 3", "age != 3"], ["!has(age)", "age == null"], ["vip || age > 3", "!vip"],
     ["age > 3 || age < 2", "age > 2 || age < 1"], ["bill > 5.0", "age < 5"], ["products == ['a']", "products != ['b']"],
     ["age > 5 ? vip : bill > 1.0", "age < 3"], ["tariff.startsWith('a')", "tariff == 'b'"], ["1 == age", "age in [1, 2]"],
+    ["1 < 2"], ["u <= 0u"], ["age == 2.0"], ["age in [0.5, 1.0]"], ["age >= 9223372036854775807"], ["age == 9223372036854775808.0"],
+    ["age >= 9223372036854775808.0"], ["size(products) <= 0"], ["size(products) > 2", "size(tariff) < 2"], ["bill != bill"], ["!(bill == bill)"],
+    ["age == age"], ["has(address)", "address.city == null"], ["has(address)", "!has(address.city)"], ["!has(address)", "!has(address.city)"],
+    ["1 / 0 > 2 || age > 3"], ["age < 1e300"], ["products == null || 'x' in products"], ["address == null || address.city == 'x'"],
 ])  # fmt: skip
 def test_rules_that_can_hold_together(rules):
     assert contradicts(*rules) is None
@@ -185,6 +194,13 @@ def test_rules_that_follow_from_the_groups(above, own, follows):
     made = findings(issues=issues, actions=[{"id": "a", "issue": "sales", "group": "net", "eligibility": own}])
     expected = ("warning", "actions[0].eligibility[0]", f"{own!r} follows from the rules above it: remove it, or make it stricter")
     assert [found for found in made if "follows" in found[2]] == ([expected] if follows else [])
+
+
+def test_a_row_without_conditions_is_told_once_and_follows_from_nothing():
+    table = {"name": "t", "rows": [{"action": "a"}]}
+    found = findings(tables=[table])
+    assert [f[1:] for f in found] == [
+        ("tables[0].rows[0]", "this row lets everybody through whose facts are known: fill a cell, or remove the rows of this action")]
 
 
 def test_what_follows_is_true_of_every_customer():

@@ -248,6 +248,27 @@ def test_a_null_action_has_no_treatments():
     one_fault("actions[0].treatments", "came treatments of a null action", channels={"c": {}}, actions=[action])
 
 
+@pytest.mark.parametrize(("named", "place", "problem"), [
+    ({"issue": "nowhere"}, "actions[0].issue", "came the issue 'nowhere', needed one that issues declares"),
+    ({"issue": "nowhere", "group": "g"}, "actions[0].issue", "came the issue 'nowhere'"),
+    ({"issue": "i", "group": "h"}, "actions[0].group", "came the group 'h', needed one of the issue 'i'"),
+    ({"group": "g"}, "actions[0].group", "came the group 'g' without an issue"),
+])  # fmt: skip
+def test_what_a_null_action_names_must_exist(named, place, problem):
+    mapping = {"issues": {"i": {"groups": {"g": {}}}},
+               "actions": [{"id": "n", "null_action": True, **named}, {"id": "x", "issue": "i", "group": "g"}]}
+    with pytest.raises(CatalogError) as caught:
+        Catalog.from_dict(mapping)
+    assert [f.place for f in caught.value.faults] == [place] and problem in caught.value.faults[0].message
+
+
+@pytest.mark.parametrize("named", [{}, {"issue": "i"}, {"issue": "i", "group": "g"}])
+def test_a_null_action_may_name_no_issue_or_one_that_exists(named):
+    mapping = {"issues": {"i": {"groups": {"g": {}}}},
+               "actions": [{"id": "n", "null_action": True, **named}, {"id": "x", "issue": "i", "group": "g"}]}
+    assert not [f for f in Catalog.from_dict(mapping).check() if f.severity == "error"]
+
+
 def test_a_mapping_that_holds_itself_is_refused():
     struct = {}
     struct["inner"] = struct

@@ -11,6 +11,7 @@ import pytest
 
 import nba_engine as nba
 from nba_engine.explaining.asked import STAGES
+from nba_engine.explaining.reading import DecisionReading
 from tests import shop
 from tests.catalogs import customer, random_catalog
 from tests.expressions import FACTS, NOW, boolean_rule, row
@@ -96,6 +97,16 @@ def test_what_ranks_below_the_null_action_says_so():
             (reason,) = explanation.of("dear").reasons
             assert (reason.kind, reason.name) == ("priority", name) and reason.text.startswith(text)
             assert explanation.of("cheap").terms["priority"] >= 0.0 > explanation.of("dear").terms["priority"]
+
+
+def test_of_a_decision_at_hand_no_term_is_called_lost(monkeypatch):
+    """Were a rule read otherwise than it was decided, the explanation says so, and does not place the action in the arbitration."""
+    with shop.engine() as engine:
+        explanation = engine.explain(engine.decide("ann", channel="call", facts={**shop.ADULT, "age": 12, "bill": 104.5}).id)
+        monkeypatch.setattr(DecisionReading, "_verdict", lambda self, text: "true")
+        film = explanation.of("film")
+        assert film.stage == "value" and [r.text for r in film.reasons] == [
+            "stopped when it was decided, yet nothing that stops it is found now; please report this as a fault"]  # fmt: skip
 
 
 def test_one_action_is_told_alone():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import shutil
 from datetime import timedelta
@@ -210,6 +211,11 @@ def test_an_open_store_and_a_missing_one_are_refused_and_leave_nothing(tmp_path)
     (tmp_path / "folder").mkdir()
     with pytest.raises(nba.RequestError, match="cannot be written"):
         export(tmp_path / "store", tmp_path / "folder")
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(nba.RequestError, match="pipe is a folder or a device"):
+        export(tmp_path / "store", tmp_path / "pipe")
+    assert (tmp_path / "pipe").is_fifo()
+    (tmp_path / "pipe").unlink()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "store"]
 
 

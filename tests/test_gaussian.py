@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import ndtri
-from scipy.stats import norm
 
 from nba_engine.models.gaussian import _fill_inverse, bytes_needed
 from nba_engine.models.linear import LEAST, Linear
 from nba_engine.models.probit_full import FullProbit
 from nba_engine.models.rates import BASE_RATE
 from tests.naive.gaussian import NaiveGaussian
+from tests.naive.probit import moments
 
 PATHS = np.array([[0, -1, -1, 1, -1]], dtype=np.int32)
 D = 5
@@ -71,8 +71,7 @@ def test_probit_equals_its_twin(outcomes):
     for rest, positive in outcomes:
         features = [(0, 1.0), *rest]
         mean, variance = naive.eta(dense(features))
-        spread = (1.0 + variance) ** 0.5
-        assert scored(model, features) == pytest.approx((norm.cdf(mean / spread), norm.pdf(mean / spread) * variance**0.5 / spread), abs=1e-4)
+        assert scored(model, features) == pytest.approx(moments(mean, variance), abs=1e-4)
         naive.learn_probit(dense(features), positive)
         model.update(*as_row(features), 0, float(positive))
 

@@ -182,3 +182,15 @@ def test_heirs_move_by_name():
     moved = carried(model.state(), Probit.axes, features, entities, features, ["new", *entities])
     assert moved["entities"].tolist() == (model.state()["entities"] + 1).tolist()
     assert np.array_equal(moved["given"], model.state()["given"])
+
+
+def test_heirs_that_leave_take_their_inheritance_with_them():
+    model = made({0: ALIKE, 1: ALIKE}, n=100)
+    model.inherit()
+    features, entities = [*range(N_FEATURES)], [*"gitabcdefx"]
+    heirs = model.state()["entities"].tolist()
+    leaves = heirs[0]
+    stay = [name for i, name in enumerate(entities) if i != leaves]
+    moved = carried(model.state(), Probit.axes, features, entities, features, stay)
+    assert [stay[i] for i in moved["entities"].tolist()] == [entities[i] for i in heirs[1:]]
+    assert np.array_equal(moved["given"], model.state()["given"][1:]) and np.array_equal(moved["narrowed"], model.state()["narrowed"][1:])

@@ -211,6 +211,16 @@ def columns(table):
     return {name: [row[name] for row in table] for name in table[0]}
 
 
+def test_how_many_rows_are_encoded_at_once_changes_nothing(monkeypatch):
+    """Some rows are left out and times are not in order, so that parts are copied as well as cut."""
+    whole, ordered, in_parts = engine(), engine(), engine()
+    n_taught = whole.learn(columns(rows()))
+    assert ordered.learn(columns(sorted(rows(), key=lambda row: row["at"]))) == n_taught
+    monkeypatch.setattr("nba_engine.backfill._LEARNED_AT_ONCE", 3)
+    assert in_parts.learn(columns(rows())) == n_taught
+    assert beliefs(in_parts) == beliefs(ordered) == beliefs(whole)
+
+
 @pytest.mark.parametrize("form", ["table", "dict", "batches"])
 def test_history_learned_equals_the_same_outcomes_recorded(form):
     past, recorded = engine(), engine()
@@ -228,6 +238,16 @@ def test_history_learned_equals_the_same_outcomes_recorded(form):
     assert beliefs(past) == beliefs(recorded)
     assert past._memory.state.vocabulary.state() == recorded._memory.state.vocabulary.state()
     assert "sport" not in open_actions(past, "s6", at=NOON + 2 * DAY)
+
+
+def test_rows_of_one_subject_at_one_moment_are_one_interaction():
+    shop = engine()
+    shop.learn({"subject": ["ann", "bob", "ann", "ann"], "channel": ["call"] * 4, "at": [NOON + HOUR, NOON, NOON, NOON],
+                "action": ["sport", "sport", "film", "sport"], "label": ["presented", "presented", "declined", "presented"]})  # fmt: skip
+    ann, bob = (shop._memory.state.contacts.history(subject).rows() for subject in ("ann", "bob"))
+    first, again, second, later = ann["interaction"].tolist()
+    assert first == again == second and len({first, later, *bob["interaction"].tolist()}) == 3
+    assert len(set(ann["offer"].tolist())) == 3 and (ann["interaction"] >= 0).all()
 
 
 CANCELLING = (("ann", "call", 0, "accepted"), ("ann", "call", 1, "accepted"), ("bob", "call", 2, "accepted"), ("ann", "call", 3, "declined"),

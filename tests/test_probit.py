@@ -12,7 +12,7 @@ from scipy.stats import norm
 from nba_engine.models.contract import carried
 from nba_engine.models.posterior import SCALE
 from nba_engine.models.probit import Prior, Probit
-from tests.naive.probit import NaiveProbit
+from tests.naive.probit import NaiveProbit, moments
 
 PATHS = np.array([[0, 1, 2, 3, -1], [0, 1, 2, 4, -1], [0, 1, 5, 6, 7]], dtype=np.int32)
 N_ENTITIES = 9
@@ -41,7 +41,7 @@ def update(model, features, candidate, reward):
 def test_one_belief_by_hand():
     mean, deviation = scored(model_of_one(3.0), [(0, 1.0)], [0])
     assert mean[0] == 0.5  # Phi(0)
-    assert deviation[0] == pytest.approx(norm.pdf(0) * np.sqrt(3.0) / 2.0, rel=1e-6)  # c = sqrt(1 + 3) = 2
+    assert deviation[0] == pytest.approx(np.sqrt(np.arcsin(3.0 / 4.0) / (2.0 * np.pi)), rel=1e-3)  # Sheppard: both of two normals below 0
 
 
 @pytest.mark.parametrize("mean, variance, x", [(0.0, 1.0, 1.0), (-1.5, 0.5, 2.0), (0.7, 2.0, -1.0)])
@@ -65,14 +65,24 @@ def test_the_base_rate_is_learned_first():
     assert np.all(scored(model, features, [0, 1, 2])[0] < 0.12)
 
 
-def test_deviation_is_that_of_the_propensity_where_beliefs_are_narrow():
+@settings(max_examples=100, deadline=None)
+@given(st.floats(-4, 4), st.floats(1e-4, 10.0))
+def test_deviation_is_that_of_the_propensity_however_wide_the_belief(t, variance):
+    mean = min(max(t * np.sqrt(1.0 + variance), -7.9), 7.9)  # means are read within +/- 8, in units of 2**-12
+    expected = moments(mean, variance)
+    found = scored(model_of_one(variance, mean), [(0, 1.0)], [0])
+    assert found[0] == pytest.approx(expected[0], abs=2e-4)
+    assert found[1] == pytest.approx(expected[1], rel=0.03)
+
+
+def test_deviation_is_that_of_what_is_drawn_where_beliefs_are_narrow():
     model = Probit(3, PATHS, N_ENTITIES, Prior(variance=0.01, bias_mean=-1.0, bias_variance=0.01))
     mean, deviation = scored(model, [(0, 1.0), (1, 1.0)], [0])
     rng = np.random.default_rng(0)
-    s = np.sqrt(0.01 + 0.01 * 0.8 + 0.01)  # global bias, the bias of the other levels, feature 1 at all levels
+    s = np.sqrt(0.01 + 0.01 * 0.98 + 0.01)  # global bias, the bias of the other levels, feature 1 at all levels
     drawn = norm.cdf(-1.0 + s * rng.normal(size=200_000))
     assert mean[0] == pytest.approx(drawn.mean(), rel=0.01)
-    assert deviation[0] == pytest.approx(drawn.std(), rel=0.03)
+    assert deviation[0] == pytest.approx(drawn.std(), rel=0.01)
 
 
 def test_paths_of_any_depth_have_the_same_prior_total():

@@ -189,6 +189,9 @@ def test_arrow_subjects_whose_hashes_collide_are_told_apart():
     ({"subject": ["a", None]}, "column 'subject' has 1 nulls"),
     ({"subject": ["a"], "since": pa.array([NOON.replace(tzinfo=None)])}, r"since \(timestamp\[us\]\) have no time zone"),
     ({"subject": ["a"], "visits": pa.array([[NOON.replace(tzinfo=None)]])}, "visits .* have no time zone"),
+    ({"subject": ["a"], "until": pa.array([2**61], pa.timestamp("s", "UTC"))}, "column 'until' holds what no fact can be"),
+    ({"subject": ["a"], "until": pa.array([10**12], pa.timestamp("s", "UTC"))}, "column 'until' .* outside the years 1 to 9999"),
+    ({"subject": ["a"], "wait": pa.array([2**61], pa.duration("s"))}, "column 'wait' holds what no fact can be"),
     ({"subject": ["a"], "born": pa.array([NOON.date()])}, r"born \(date32\[day\]\) have no time zone"),
 ])  # fmt: skip
 def test_arrow_tables_that_cannot_be_profiles_are_refused_at_opening(columns, problem):
@@ -243,6 +246,28 @@ def test_sqlite_rows_that_cannot_be_read_name_the_subject(tmp_path):
         with pytest.raises(nba.StoreError, match="more than one row for subject 'anna'"):
             visits.profile("anna")
         assert visits.profile("bert") == {"n": 3}
+
+
+@pytest.mark.parametrize(("held", "read"), [
+    (1, True), (0, False), ("1", True), ("0", False), ("true", True), ("TRUE", True), ("false", False), ("False", False), (1.0, True), (None, None),
+])  # fmt: skip
+def test_sqlite_truth_values_are_read_as_they_are_meant(tmp_path, held, read):
+    path = sqlite_file(tmp_path / "p.db")
+    with closing(sqlite3.connect(path)) as writer:
+        writer.execute("UPDATE profiles SET vip = ? WHERE subject = 'anna'", (held,))
+        writer.commit()
+    with SqliteProfiles(path) as profiles:
+        assert profiles.profile("anna") == ANNA | {"vip": read, "since": NOON.isoformat()}
+
+
+@pytest.mark.parametrize("held", ["no", "f", "", "yes", 2, -1, 0.5, b"1"])
+def test_sqlite_what_is_no_truth_value_is_refused_never_guessed(tmp_path, held):
+    path = sqlite_file(tmp_path / "p.db")
+    with closing(sqlite3.connect(path)) as writer:
+        writer.execute("UPDATE profiles SET vip = ? WHERE subject = 'anna'", (held,))
+        writer.commit()
+    with SqliteProfiles(path) as profiles, pytest.raises(nba.StoreError, match=f"column 'vip' of subject 'anna' is no BOOLEAN.*{held!r}"):
+        profiles.profile("anna")
 
 
 def test_sqlite_a_table_that_vanishes_is_told_and_comes_back(tmp_path):

@@ -101,9 +101,11 @@ def test_outcomes_before_their_decision_are_named_and_kept(as_text: bool) -> Non
         ("log.xlsx", None, "ends in '.xlsx'; give .parquet"),
         ("nowhere.parquet", None, "nowhere.parquet cannot be read"),
         (3, None, "came int, no table"),
-        ({"reward": ["yes"], "p_log": [1]}, None, "column reward holds string that are no numbers"),
+        ({"reward": ["yes"], "p_log": [1]}, None, "column reward holds 'yes' in row 0, which is no number; it must say what the logged"),
+        ({"reward": [1, 2, 3], "p_log": ["0.5", None, "50%"]}, None, "column p_log holds '50%' in row 2"),
+        ({"reward": [], "p_log": []}, None, "the log has no rows"),
         ({"reward": [1], "p_log": [0.0]}, None, "none of the log's 1 rows can be judged\n  1 row .*outside"),
-        ({"reward": [1], "p_log": [1], "at": ["soon"], "outcome_at": ["later"]}, None, "at and outcome_at must be moments: row 0"),
+        ({"reward": [1], "p_log": [1], "at": ["soon"], "outcome_at": ["later"]}, None, "row 0: column outcome_at: got 'later'"),
     ],
 )
 def test_what_cannot_be_read_says_what_is_needed(given: object, columns: object, text: str) -> None:
@@ -165,22 +167,34 @@ def test_keys_are_those_of_the_slow_twin() -> None:
     assert repeats.keys_of_rows([pa.chunked_array([array])]).tolist() == [0 if text is None else naive.text_key(text) for text in texts]
 
 
-@pytest.mark.parametrize("n_keys_max", [1_000, 37])
-@pytest.mark.parametrize("known", [True, False])
-def test_repeats_are_those_of_a_set(monkeypatch: pytest.MonkeyPatch, n_keys_max: int, known: bool) -> None:
-    monkeypatch.setattr(repeats, "KEYS_MAX", n_keys_max)  # under the rows: by parts
-    ids, ranks = np.random.default_rng(5).integers(0, [[60], [2]], (2, 200))
-    parts = [[pa.chunked_array([ids[part]]), pa.chunked_array([ranks[part]])] for part in (slice(0, 90), slice(90, 91), slice(91, 200))]
-    found = repeats.Repeats(lambda: parts, 200 if known else None)
-    keys = [int(2 * one + other + 1) for one, other in zip(ids, ranks, strict=True)]
-    assert np.flatnonzero(np.concatenate([found.among(part) for part in parts])).tolist() == naive.repeated_rows(keys)
+@pytest.mark.parametrize("held_bytes", [2**20, 1])
+def test_repeats_are_those_of_a_set(monkeypatch: pytest.MonkeyPatch, held_bytes: int) -> None:
+    monkeypatch.setattr(repeats, "HELD_BYTES", held_bytes)  # 1: in a file
+    ids, ranks = np.random.default_rng(5).integers(0, [[400], [2]], (2, 2_000))
+    silent = np.random.default_rng(6).random(2_000) < 0.1
+    parts = [slice(0, 900), slice(900, 901), slice(901, 901), slice(901, 2_000)]
+    batches = [[pa.chunked_array([pa.array(ids[part], mask=silent[part])]), pa.chunked_array([ranks[part]])] for part in parts]
+    keys = [0 if mute else int(2 * one + other + 1) for one, other, mute in zip(ids, ranks, silent, strict=True)]
+    assert repeats.repeated_rows(batches).tolist() == naive.repeated_rows(keys)
 
 
-def test_a_table_of_keys_grows_with_a_log_of_unknown_length() -> None:
-    ids = np.arange(100_000)
-    found = repeats.Repeats(lambda: [], None)
-    masks = [found.among([pa.chunked_array([part])]) for part in np.split(np.concatenate([ids, ids[:10]]), [100, 50_000, 100_000])]
-    assert [int(mask.sum()) for mask in masks] == [0, 0, 0, 10]
+def test_one_id_for_all_and_none_at_all() -> None:
+    same = [[pa.chunked_array([pa.array(["x"] * 70_000)])] for _ in range(2)]
+    assert repeats.repeated_rows(same).tolist() == list(range(1, 140_000))
+    assert repeats.repeated_rows([]).tolist() == repeats.repeated_rows([[pa.chunked_array([pa.array([None, None], pa.string())])]]).tolist() == []
+
+
+def test_where_no_file_can_be_written_it_says_where(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(repeats, "HELD_BYTES", 1)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "gone"))
+    with pytest.raises(ReplayError, match="name another folder in TMPDIR"):
+        Log.read({"decision_id": [1, 1], "reward": [0, 1], "p_log": [1, 1]}).table
+
+
+def test_ids_are_read_ahead_and_both_passes_are_told() -> None:
+    told: list[tuple[int, int | None]] = []
+    log = Log.read({"decision_id": [1, 1, 2, 3], "reward": [0, 1, 0, 1], "p_log": [1] * 4, "p_target": [1] * 4})
+    assert [chunk.num_rows for chunk in log.chunks(advance=lambda *done: told.append(done))] == [3] and told == [(2, 4), (4, 4)]
 
 
 def test_probabilities_estimated_by_the_columns_that_chose(tmp_path: Path) -> None:
@@ -270,6 +284,13 @@ def test_a_file_is_never_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_ranks_that_do_not_count_from_1_are_named(rank: list[object], text: str) -> None:
     with pytest.raises(ReplayError, match=text):
         Log.read({"reward": [1, 0], "p_log": [0.5, 0.5], "p_target": [0.5, 0.5], "rank": rank}).rows()
+
+
+@pytest.mark.parametrize(("encoding", "text"), [("utf-16", "is written in UTF-16; save it as UTF-8"), ("latin-1", "not written in UTF-8, as column")])
+def test_a_csv_in_another_encoding_is_named(tmp_path: Path, encoding: str, text: str) -> None:
+    (tmp_path / "log.csv").write_text("reward,p_log,action\n1,0.5,café\n", encoding)
+    with pytest.raises(ReplayError, match=text):
+        _ = Log.read(tmp_path / "log.csv").table
 
 
 def test_a_csv_whose_whole_numbers_get_a_point_late_says_what_to_write(tmp_path: Path) -> None:

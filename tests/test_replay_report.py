@@ -124,7 +124,7 @@ def test_the_command_prints_what_the_report_says(tmp_path: Path) -> None:
     result = _nba(path)
     report = run(Log.read(path))
     assert result.exit_code == 0 and "verdict: ok" in result.stdout and f"{report.estimates[0].value:.6g}" in result.stdout
-    assert "1,999 rows of 2,000 read" in result.stdout and "p_log lies outside (0, 1]" in result.stdout
+    assert "1,999 of 2,000 rows read" in result.stdout and "p_log lies outside (0, 1]" in result.stdout
     machine = json.loads(_nba(path, "--json").stdout)
     assert machine["estimates"][0]["value"] == report.estimates[0].value and machine["importance_weights"]["largest"] == 2.0
     assert (machine["verdict"], machine["n_read"], machine["findings"][0]["n"]) == ("ok", 2_000, 1)

@@ -91,6 +91,13 @@ def test_a_changed_rule_is_worth_what_its_rows_earned() -> None:
     assert any("names no subjects" in note for note in report.notes)
 
 
+def test_a_catalog_without_facts_can_be_asked() -> None:
+    """Uniform choice among both, judged by a log that chose so: what was earned."""
+    log = Log.read({"reward": [0.0, 1.0] * 200, "p_log": [0.5] * 400, "action": ["a", "b"] * 200, "at": list(range(400))})
+    catalog = nba.Catalog.from_dict({"actions": [{"id": "a"}, {"id": "b"}], "exploration": {"kind": "uniform"}})
+    assert run(log, catalog).estimates[0].value == pytest.approx(0.5)
+
+
 def test_an_action_that_the_log_never_shows_is_refused() -> None:
     n = 400
     log = Log.read({"reward": [0.0, 1.0] * (n // 2), "p_log": [1.0] * n, "action": ["sport"] * n, "at": list(range(n)), "age": [40] * n})
@@ -136,7 +143,7 @@ def test_shown_and_declined_before_is_suppressed() -> None:
     [
         ({"action": ["club", "club"]}, "none of the log's actions is in the catalog"),
         ({"channel": ["fax", None]}, "channel 'fax' of the log is not in the catalog"),
-        ({"at": ["soon", "later"]}, "at must be a moment: row 0"),
+        ({"at": ["soon", "later"]}, "row 0: column at: got 'soon'"),
         ({"reward": [7.0, 0.0]}, "rewards reach from 0 to 7"),
     ],
 )

@@ -11,7 +11,7 @@ import pytest
 
 import nba_engine as nba
 from nba_engine.rules import evaluate, parse
-from nba_engine.rules.changing import CHANGED_FACTS_MAX, smallest_change
+from nba_engine.rules.changing import CHANGED_FACTS_MAX, is_exact, smallest_change
 from nba_engine.rules.values import to_python
 from nba_engine.schema import BOOL, DOUBLE, DURATION, INT, STRING, TIMESTAMP, list_of
 from tests import shop
@@ -32,6 +32,10 @@ TYPES = {"age": INT, "bill": DOUBLE, "tariff": STRING, "vip": BOOL, "products": 
     (["vip || age >= 18", "!vip || bill > 50.0"], {"vip": False, "age": 12, "bill": 10.0}, {"age": 18}),
     (["age + 5 > size(products) * 10"], {"age": 1, "products": ["a", "b"]}, {"age": 16}),
     (["age == null"], {"age": 3}, {"age": None}), (["has(age)"], {}, {"age": 0}),
+    (["tariff > 'gold'"], {"tariff": "abc"}, {"tariff": "golda"}), (["tariff < 'b' && tariff > 'a'"], {"tariff": "x"}, {"tariff": "anotherx"}),
+    (["tariff <= 'gold' && tariff >= 'gold'"], {}, {"tariff": "gold"}), (["tariff > 'gola' && tariff < 'gold'"], {}, {"tariff": "golaa"}),
+    (["tariff < '\\u0000'", "tariff != ''"], {"tariff": "x"}, None), (["tariff < '\\ue000'"], {"tariff": "\ue001"}, {"tariff": "anotherx"}),
+    (["tariff < 'M1' && tariff != '' && tariff != 'M0'"], {}, {"tariff": "M0a"}),
     (["age > 3", "age < 4"], {"age": 3}, None), (["false"], {}, None),
     (["vip", "age == 1", "tariff == 'a'", "bill == 2.0"], {}, None),
 ])  # fmt: skip
@@ -84,6 +88,28 @@ def test_no_smaller_change_exists(seed):
         assert found is None or (set(found) <= set(names) and holds(rules, {**facts, **found}))
         sizes.append(None if found is None else len(found))
     assert {None, 0, 1, 2} <= set(sizes)
+
+
+@pytest.mark.parametrize(("rule", "exact"), [
+    ("age >= 18 && vip && tariff in ['a', 'b']", True), ("'tv' in products || address.city == null", True), ("end > now && 5.0 < bill", True),
+    ("has(age) && !(products == null)", True), ("now > timestamp('2026-01-01T00:00:00Z')", True), ("tariff > 'gold'", False),
+    ("age + 5 > 7", False), ("bill * double(age) > 3.0", False), ("tariff.startsWith('x')", False), ("size(products) > 2", False),
+    ("loose['k'] > 1", False), ("age in products", False),
+    (" || ".join(f"'{c}' in products" for c in "abcdef"), True), (" || ".join(f"'{c}' in products" for c in "abcdefg"), False),
+])  # fmt: skip
+def test_where_the_search_is_exact(rule, exact):
+    assert is_exact([parse(rule)], TYPES, {"now"}) is exact
+
+
+def test_where_the_search_may_miss_the_sentence_says_only_that_none_was_found():
+    actions = [{"id": "odd", "eligibility": ["age % 7 == 3 && age % 11 == 5"]}, {"id": "never", "eligibility": ["age > 3 && age < 4"]},
+               {"id": "dear", "value": "bill"}]
+    with nba.Engine(nba.Catalog.from_dict({"facts": {"age": "int", "bill": "double"}, "actions": actions})) as engine:
+        explanation = engine.explain(engine.decide("ann", facts={"age": 1, "bill": 1e300}).id)
+        assert str(explanation.smallest_change("odd")) == "no change of up to 3 facts that may change was found that would make odd eligible"
+        assert str(explanation.smallest_change("never")) == "no change of up to 3 facts that may change would make never eligible"
+        dear = explanation.smallest_change("dear").facts
+        assert dear is not None and engine.decide("bob", facts=dear).offers[0].action == "dear"
 
 
 def test_an_explanation_says_it_in_a_sentence():

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
 import pytest
 
+import nba_engine as nba
 from nba_engine.errors import CheckError
-from nba_engine.facts.encoding import Encoder
+from nba_engine.facts.encoding import Encoder, Row
 from nba_engine.facts.vocabulary import Vocabulary
 from nba_engine.numerics.bitset import unpack
 from nba_engine.rules import check, evaluate, index, parse, tables
@@ -76,12 +78,48 @@ def test_compiled_rules_equal_the_plain_evaluator(seed: int) -> None:
 
 
 @pytest.mark.parametrize(("layout", "seed"), [({"PLACES_PER_BLOCK": 1, "MARKS_PER_WORD": 0}, 20), ({"MARKS_PER_WORD": 10**6}, 21),
-                                             ({"NEAR_BYTES": 0, "ROWS_BYTES_MAX": 20_000, "MARKS_PER_WORD": 0}, 22), ({"PLACES_PER_BLOCK": 4}, 23)])
+                                             ({"NEAR_BYTES": 0, "ROWS_BYTES_MAX": 20_000, "MARKS_PER_WORD": 0}, 22), ({"PLACES_PER_BLOCK": 4}, 23),
+                                             ({"PLACES_PER_BLOCK": 4, "FORESEEN_MAX": 10**6, "MARKS_PER_WORD": 0}, 24), ({"FORESEEN_MAX": 0}, 25)])
 def test_every_layout_of_the_tables_gives_the_same_answers(monkeypatch: pytest.MonkeyPatch, layout: dict[str, int], seed: int) -> None:
     """Rows alone, places alone, and blocks of many cells."""
     for name, value in layout.items():
         monkeypatch.setattr(tables, name, value)
     test_compiled_rules_equal_the_plain_evaluator(seed)
+
+
+@dataclass(frozen=True)
+class Stacked:
+    """Encoded rows behind each other, as rules read them."""
+
+    values: Any
+    states: Any
+    item_codes: Any
+    item_offsets: Any
+
+
+def stacked(rows: Sequence[Row]) -> Stacked:
+    begins = np.cumsum([0, *(len(row.item_codes) for row in rows[:-1])])
+    offsets = np.concatenate([row.item_offsets + begin for row, begin in zip(rows, begins, strict=True)]).astype(np.int32)
+    return Stacked(*(np.concatenate([getattr(row, name) for row in rows]) for name in ("values", "states", "item_codes")), offsets)
+
+
+@pytest.mark.parametrize(("n_rows", "clauses_max"), [(15, 8), (16, 8), (37, 1)])
+def test_many_rows_at_once_are_each_row_alone(monkeypatch: pytest.MonkeyPatch, n_rows: int, clauses_max: int) -> None:
+    """Targets, values and states, whatever rows the evaluation answered before and however many it has room for."""
+    monkeypatch.setattr(index, "CLAUSES_MAX", clauses_max)
+    rng = random.Random(n_rows)
+    rules, given = expressions.rules_and_rows(rng, expressions.FACTS, 150, n_rows=n_rows, depth=3)
+    compiled = Compiled(expressions.FACTS, rules, [expressions.value_rule(rng, expressions.FACTS, depth=3) for _ in range(20)])
+    rows = [compiled.encoder.encode({k: v for k, v in facts.items() if k not in ("now", "channel", "direction")}, 0, None, None) for facts in given]
+    variables = [compiled.encoder.variables(row) for row in rows]
+    together = Evaluation(compiled.index, n_rows + 3)
+    for order in (range(n_rows - 1, -1, -1), range(n_rows)):
+        together.run(stacked([rows[k] for k in order]), lambda r, order=order: variables[order[r]])
+    for r, row in enumerate(rows):
+        compiled.evaluation.run(row, lambda _, r=r: variables[r])
+        for name in ("bits", "values", "states"):
+            n = compiled.index.n_target_words if name == "bits" else None
+            assert np.array_equal(getattr(together, name)[r, :n], getattr(compiled.evaluation, name)[0, :n]), (r, name)
 
 
 @pytest.mark.parametrize(("clauses_max", "seed"), [(1, 30), (2, 31), (64, 32)])
@@ -236,3 +274,38 @@ def test_what_is_kept_of_a_rule_serves_catalogs_that_number_facts_and_texts_othe
         for row in rows:
             evaluation.run(encoder.encode(row, 0, None, None), lambda _: {})
             assert bool(evaluation.bits[0, 0] & np.uint64(1)) == (evaluate(rule.node, row, nullable=True) is True), row
+
+
+LARGE = (2**63 - 1, 2**63 - 2, 2**63 - 1024, 2**53 + 1, 0, -(2**63))
+LARGE_DOUBLES = (2.0**63, 2.0**63 - 1024, 2.0**64, 2.0**53, -(2.0**63), -(2.0**64))
+
+
+def test_the_largest_ints_compare_with_doubles_as_the_standard_asks():
+    """The double 2**63 is equal to the largest int: `not_lt_dyn_int_big_lossy_double` and its neighbours of the conformance tables."""
+    signs = ("<", "<=", "==", "!=", ">=", ">")
+    rules = [*(f"i {sign} d" for sign in signs), *(f"d {sign} i" for sign in signs), *(f"i {sign} {d!r}" for sign in signs for d in LARGE_DOUBLES),
+             *(f"d {sign} {i}" for sign in signs for i in LARGE), "i in [9223372036854775808.0]", "d in [9223372036854775807]"]
+    compiled = Compiled({"i": parse_type("int"), "d": DOUBLE}, rules)
+    for i in LARGE:
+        for d in LARGE_DOUBLES:
+            facts = {"i": i, "d": d}
+            expected = [evaluate(parse(rule), facts, nullable=True) is True for rule in rules]
+            assert compiled.run(facts) == expected, (facts, [r for r, e, f in zip(rules, expected, compiled.run(facts), strict=True) if e != f])
+    assert compiled.run({"i": 2**63 - 1, "d": 2.0**63})[:6] == [False, True, True, False, True, False]
+
+
+def test_times_with_parts_of_a_microsecond_and_unsigned_constants_are_the_plain_evaluators():
+    rules = ["t + duration('1ns') > t", "t + duration('1ns') == t", "t < t + duration('1500ns')", "!(t + duration('1ns') > t)",
+             "w + duration('1ns') > w", "duration('1ns') < w", "t - duration('1ns') < timestamp('2026-03-02T12:00:00Z')",
+             "(vip ? t : t + duration('1ns')) > t", "t + duration(s) > t", "t == timestamp('2026-03-02T12:00:00.000000001Z')",
+             "t + duration('1us') > t", "now + duration('1ns') > now", "vip || t + duration('1ns') > t", "t in [timestamp('2026-03-02T12:00:00Z')]",
+             "u > 3u", "u + 1u == 8u", "u in [7u, 9u]", "vip ? u > 7u : 7u == u", "u == 18446744073709551615u", "double(u) > 3.0", "int(u) == 7"]
+    types = {name: parse_type(type_) for name, type_ in (("t", "timestamp"), ("w", "duration"), ("s", "string"), ("u", "uint"), ("vip", "bool"))}
+    compiled = Compiled(types, rules)
+    noon = datetime(2026, 3, 2, 12, tzinfo=UTC)
+    for vip in (True, False, None):
+        facts = {"t": noon, "w": timedelta(hours=1), "s": "1ns", "u": nba.UInt(7), "vip": vip, "now": noon}
+        expected = [evaluate(parse(rule), facts, nullable=True) is True for rule in rules]
+        found = compiled.run(facts)
+        assert found == expected, [rule for rule, e, f in zip(rules, expected, found, strict=True) if e != f]
+        assert found[0] and not found[3]

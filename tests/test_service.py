@@ -51,18 +51,6 @@ def served(folder, *options, token=""):
     assert code == 0
 
 
-@pytest.fixture(scope="module")
-def shop():
-    with engine() as shop:
-        yield shop
-
-
-@pytest.fixture(scope="module")
-def client(shop):
-    with running(Application(shop)) as client:
-        yield client
-
-
 def test_a_restart_loses_nothing(tmp_path):
     ask = {"subject": "anna", "channel": "call", "limit": 2, "facts": ADULT, "request_id": "r1"}
     with served(tmp_path) as (client, _):

@@ -10,25 +10,11 @@ import pytest
 from cloudevents.core.bindings.http import to_binary_event, to_structured_event
 from cloudevents.core.v1.event import CloudEvent
 
-from nba_engine.service.application import Application
-from tests.service_client import running
-from tests.shop import ADULT, NOON, engine
+from tests.shop import ADULT, NOON
 
 BATCH, EVENT = {"content-type": "application/cloudevents-batch+json"}, {"content-type": "application/cloudevents+json"}
 BINARY = {"content-type": "application/json", "ce-specversion": "1.0", "ce-id": "1", "ce-source": "/x", "ce-type": "nba.outcome.v1"}
 SHOP_TIME = "2026-03-02T12:00:30Z"
-
-
-@pytest.fixture(scope="module")
-def shop():
-    with engine() as shop:
-        yield shop
-
-
-@pytest.fixture(scope="module")
-def client(shop):
-    with running(Application(shop)) as client:
-        yield client
 
 
 def event(data, **attributes):

@@ -8,18 +8,11 @@ from contextlib import contextmanager
 
 import pytest
 
-from nba_engine.service.application import Application
 from nba_engine.service.routes import BODY_BYTES_MAX
-from tests.service_client import raw, running
-from tests.shop import ADULT, engine
+from tests.service_client import raw
+from tests.shop import ADULT
 
 LIVE = b"GET /live HTTP/1.1\r\nHost: x\r\n\r\n"
-
-
-@pytest.fixture(scope="module")
-def client():
-    with engine() as shop, running(Application(shop)) as client:
-        yield client
 
 
 @contextmanager

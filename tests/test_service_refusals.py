@@ -18,18 +18,6 @@ from tests.shop import ADULT, engine
 LIMIT = str(BODY_BYTES_MAX)
 
 
-@pytest.fixture(scope="module")
-def shop():
-    with engine() as shop:
-        yield shop
-
-
-@pytest.fixture(scope="module")
-def client(shop):
-    with running(Application(shop)) as client:
-        yield client
-
-
 def refused(answer):
     """The problem of an answer that is one."""
     assert answer.status >= 400 and answer.headers["content-type"] == "application/problem+json", answer

@@ -29,6 +29,10 @@ def catalog(*rows, **table):
     ("tariff", schema.STRING, "inland", "tariff == 'inland'"), ("vip", schema.BOOL, "TRUE", "vip"), ("vip", schema.BOOL, "false", "!vip"),
     ("products", schema.list_of(schema.STRING), "tv", "'tv' in products"),
     ("products", schema.list_of(schema.STRING), "tv | net and not x", "('tv' in products || 'net' in products) && !('x' in products)"),
+    ("tariff", schema.STRING, "'rock and roll' | 'a|b'", "tariff in ['rock and roll', 'a|b']"),
+    ("bill", schema.DOUBLE, "1 | -2.5", "bill in [1, -2.5]"),
+    ("tariff", schema.STRING, "!= 'this and that' and != 'x'", "tariff != 'this and that' && tariff != 'x'"),
+    ("tariff", schema.STRING, "it's this | it's that", r"tariff in ['it\'s this', 'it\'s that']"),
     ("size(products)", schema.INT, "< 3", "(size(products)) < 3"), ("address.city", schema.STRING, "Bern", "address.city == 'Bern'"),
 ])  # fmt: skip
 def test_cells(header, type_, cell, text):
@@ -79,6 +83,60 @@ def test_faults_name_the_cell(tmp_path):
         (tmp_path / "catalog.yaml").write_text(f"actions: [{{id: club}}]\ntables: [{{name: t, file: {file}}}]\n")
         with pytest.raises(nba.CatalogError, match=problem):
             nba.Catalog.load(tmp_path / "catalog.yaml")
+
+
+def loaded(tmp_path, name, text, facts="{age: int, tariff: string, bill: double}"):
+    (tmp_path / name).write_text(text)
+    (tmp_path / "catalog.yaml").write_text(f"facts: {facts}\nactions: [{{id: club}}]\ntables: [{{name: t, file: {name}}}]\n")
+    return nba.Catalog.load(tmp_path / "catalog.yaml")
+
+
+@pytest.mark.parametrize(("text", "place", "problem"), [
+    ("action,age,tariff,age\nclub,>= 18,,< 65\n", "t.csv", "the column 'age' stands there twice: keep one"),
+    ("action, age, tariff, age \nclub,>= 18,,< 65\n", "t.csv", "the column 'age' stands there twice: keep one"),
+    ("action,bill\n\nclub,>= 10,5\n", "t.csv row 3", "came 3 cells for the 2 columns of the head: write numbers with a point"),
+    ("action,age,\nclub,1,\n", "t.csv", "column 3 has no name: name the fact that it is about, or remove the column"),
+    ("action,,age\nclub,1,2\n", "t.csv", "column 2 has no name"),
+    ("action;age\nclub;>= 18\n", "t.csv", "came 'action;age' as one column: separate the columns with commas"),
+    ("age,tariff\n1,x\n", "t.csv", "needed one called 'action'"), ("", "t.csv", "needed one called 'action'"),
+    ('action,age\nclub,"1\n', "t.csv", "cannot be read"),
+    ("[{action: club, age: '>= 18', age: '< 65'}]", "t.yaml[0].age", "the key 'age' stands here twice"),
+])  # fmt: skip
+def test_no_cell_of_a_file_is_lost_in_silence(tmp_path, text, place, problem):
+    with pytest.raises(nba.CatalogError) as caught:
+        loaded(tmp_path, "t.yaml" if text[:1] == "[" else "t.csv", text)
+    [fault] = caught.value.faults
+    assert (fault.place == place or problem == "cannot be read") and problem in fault.message
+
+
+def test_what_spreadsheets_leave_behind_is_accepted(tmp_path):
+    made = loaded(tmp_path, "t.csv", "action, age ,tariff\nclub ,>= 18 , - ,,\n,,\n\nclub,,gold\nclub,1\n")
+    assert made.definition.actions[0].eligibility == ("(age >= 18) || (tariff == 'gold') || (age == 1)",)
+
+
+@pytest.mark.parametrize(("header", "cell", "problem"), [
+    ("age", "18-65", "came '18-65'; a cell of this column may be 18, 18 | 21, 18..65"), ("age", "18 - 65", "came '18 - 65'; a cell"),
+    ("age", "1..2 | 4", "18..65"), ("age", "18 |", "18 | 21"), ("bill", "age", "came 'age'; a cell"), ("tariff", "gold || silver", "gold | silver"),
+    ("tariff", "< b", "unknown fact 'b'; a cell of this column may be gold, gold | silver, not gold, >= 'm'"), ("tariff", "a and  and b", "gold"),
+    ("since", ">= 2026-03-01T00:00:00Z", "may be < timestamp('2026-03-01T00:00:00Z')"), ("since", "2026-03-01", "may be < timestamp('"),
+    ("wait", "> 72h", "may be duration('72h'), > duration('72h')"), ("age", "not 18-65", "18..65"), ("age", ">= 18 and 20-30", "18..65"),
+])  # fmt: skip
+def test_what_is_no_cell_is_refused_with_what_one_may_be(header, cell, problem):
+    with pytest.raises(nba.CatalogError) as caught:
+        nba.Catalog.from_dict({"facts": {**FACTS, "since": "timestamp", "wait": "duration"}, "actions": ACTIONS,
+                               "tables": [{"name": "t", "rows": [{"action": "club", header: cell}]}]})
+    [fault] = caught.value.faults
+    assert fault.place == f"tables[0].rows[0].{header}" and problem in fault.message and fault.excerpt.strip() != "^"
+
+
+def test_a_fact_called_as_the_column_of_the_actions_has_a_column_of_its_own():
+    rule = parse("action == 'call' && !(action == 'x') || age > 3")
+    rows = as_rows("club", rule)
+    assert [row["action"] for row in rows] == ["club", "club"] and rows[0]["(action)"] == "== 'call'"
+    made = nba.Catalog.from_dict({"facts": {"action": "string", "age": "int"}, "actions": [{"id": "club"}], "tables": [{"name": "t", "rows": rows}]})
+    [text] = made.definition.actions[0].eligibility
+    for facts in ({"action": "call", "age": 1}, {"action": "x", "age": 1}, {"action": "x", "age": 4}, {}):
+        assert repr(evaluate(parse(text), facts, nullable=True)) == repr(evaluate(rule, facts, nullable=True))
 
 
 CELLS = {"age": ["1", ">= 1", "0..1", "> 0 and < 3", "not 1", "", "!= null"], "tariff": ["a", "a | b", "not a", "!= 'b'", "-"],

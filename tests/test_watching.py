@@ -115,7 +115,7 @@ def test_evidence_equals_its_twin():
     table[0, :2, :, 0] = rng.normal(size=(2, 36))
     table[0, :2, :, 1] = rng.uniform(0.5, 2.0, (2, 36))
     evidence = np.zeros(1)
-    watching._fill_evidence(table, np.array([0]), np.zeros((3, 36, watching._LANES)), evidence)
+    watching._fill_evidence(table, np.array([0]), np.zeros((3, 36, watching._LANES), np.float32), evidence)
 
     def cells(part):
         return {(i // 6, i % 6): part[i].astype(float).tolist() for i in range(36)}

@@ -4,27 +4,26 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
+from itertools import product
 from typing import Any
 
 from nba_engine.catalog.catalog import Catalog
 from nba_engine.errors import RequestError
+from nba_engine.moments import epoch_us
 from nba_engine.ports import Clock
 from nba_engine.records import Decision
 from nba_engine.schema import VALUE_MAX
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
-_MICROSECOND = timedelta(microseconds=1)
-_FIRST_US, _LAST_US = ((moment.replace(tzinfo=timezone.utc) - _EPOCH) // _MICROSECOND for moment in (datetime.min, datetime.max))
+_FIRST_US, _LAST_US = (epoch_us(moment.replace(tzinfo=timezone.utc)) for moment in (datetime.min, datetime.max))
 _LIMIT_MAX = 2**63 - 1
-
-
-_TEXTS, _TEXTS_OR_NONE = {str}, {str, type(None)}
+_AS_TEXTS = {(str,) * n_needed + others for n_needed, n in ((1, 4), (2, 7)) for others in product((str, type(None)), repeat=n - n_needed)}
+"""The types of arguments that are texts, for the calls that check them; the first `n_needed` of n are never None."""
 
 
 def check_texts(names: Sequence[str], n_needed: int, *values: object) -> None:
     """RequestError where one of the arguments `names` is no text; those behind the first `n_needed` may be None."""
-    if {*map(type, values[:n_needed])} == _TEXTS and {*map(type, values[n_needed:])} <= _TEXTS_OR_NONE:
+    if (*map(type, values),) in _AS_TEXTS:
         return  # a look at each by itself would take longer
     for k, (name, value) in enumerate(zip(names, values, strict=True)):
         if not isinstance(value, str) and (k < n_needed or value is not None):
@@ -88,7 +87,7 @@ def moment_us(at: datetime | int | None, clock: Clock) -> int:
     if isinstance(at, datetime):
         if at.tzinfo is None:
             raise RequestError(f"at={at.isoformat()} has no time zone; give an aware datetime or epoch microseconds", "at")
-        at_us = (at - _EPOCH) // _MICROSECOND
+        at_us = epoch_us(at)
     elif isinstance(at, bool) or not isinstance(at, int):
         raise RequestError(f"at={at!r} is no time; give an aware datetime or epoch microseconds", "at")
     else:

@@ -70,9 +70,9 @@ def read(table: Any, plan: Plan) -> pa.Table:
     """The rows of a table, as `Past` holds them, checked against the catalog. RequestError or OutcomeError name the first row that does not fit."""
     import pyarrow as pa
 
-    from nba_engine.facts.tables import FACT_PREFIX, check_table, fact_columns, moments_of, texts_of
+    from nba_engine.facts.tables import FACT_PREFIX, check_table, fact_columns, moments_of, table_of, texts_of
 
-    given: pa.Table = table if isinstance(table, pa.Table) else pa.table(table)
+    given = table_of(table)
     missing = [c for c in _NEEDED if c not in given.column_names]
     if missing:
         raise RequestError(f"the table has no column {', '.join(missing)}; it has {', '.join(given.column_names)}", "table")
@@ -87,7 +87,8 @@ def read(table: Any, plan: Plan) -> pa.Table:
     plan.encoder.note_unknown(facts.column_names)
     check_table(plan.encoder, facts)  # a fact of a wrong type is found before anything has changed
     columns = {f"{FACT_PREFIX}{c}" if c in _TAKEN else c: facts.column(c) for c in facts.column_names if c in known}
-    return pa.table({**texts, "at": at_us, "rank": _ranks(given), **columns}).take(np.argsort(at_us, kind="stable"))
+    rows = pa.table({**texts, "at": at_us, "rank": _ranks(given), **columns})
+    return rows if (at_us[1:] >= at_us[:-1]).all() else rows.take(np.argsort(at_us, kind="stable"))
 
 
 def apply(past: Past, state: State) -> int:
@@ -105,28 +106,33 @@ def apply(past: Past, state: State) -> int:
     ranks = rows.column("rank").to_numpy()
     for start in range(0, len(taught), _LEARNED_AT_ONCE):
         part = taught[start : start + _LEARNED_AT_ONCE]
-        teach(rows.take(part), ranks[part], candidate[part].astype(np.int32), rewards[part], state)
+        teach(_these(rows, part), ranks[part], candidate[part].astype(np.int32), rewards[part], state)
     return len(taught)
+
+
+def _these(rows: pa.Table, part: Ints) -> pa.Table:
+    """The rows of these numbers, which ascend; not copied where none is left out."""
+    first, n = int(part[0]), len(part)
+    return rows.slice(first, n) if part[-1] - first == n - 1 else rows.take(part)
 
 
 def teach(rows: pa.Table, ranks: Ints, candidates: npt.NDArray[np.int32], rewards: npt.NDArray[np.float64], state: State) -> None:
     """Let the beliefs learn these rows, one after the other."""
-    from nba_engine.facts.tables import fact_columns, learn_texts
-
-    learn_texts(state.plan.encoder, fact_columns(state.plan.encoder, rows, _TAKEN))
-    found = encoded(rows, state.plan)
+    found = encoded(rows, state.plan, are_learned=True)
     state.beliefs.update_rows(found, ranks, candidates, rewards)
     if state.challenger is not None:
         state.challenger.beliefs.update_rows(found, ranks, candidates, rewards)
 
 
-def encoded(rows: pa.Table, plan: Plan) -> Any:
-    """The facts of these rows as `plan` encodes them."""
-    from nba_engine.facts.tables import encode_table, fact_columns
+def encoded(rows: pa.Table, plan: Plan, are_learned: bool = False) -> Any:
+    """The facts of these rows as `plan` encodes them; where they are learned, texts that have no code yet are given one."""
+    from nba_engine.facts.tables import encode_table, fact_columns, learn_texts
 
-    definition = plan.catalog.definition
+    facts, definition = fact_columns(plan.encoder, rows, _TAKEN), plan.catalog.definition
+    if are_learned:
+        facts = learn_texts(plan.encoder, facts)
     places = _by_text(rows.column("channel"), lambda name: (name, None if name not in definition.channels else definition.channels[name].direction))
-    return encode_table(plan.encoder, fact_columns(plan.encoder, rows, _TAKEN), rows.column("at").to_numpy(), places.of, places.index)
+    return encode_table(plan.encoder, facts, rows.column("at").to_numpy(), places.of, places.index)
 
 
 def _answers(rows: pa.Table, definition: Definition) -> tuple[Ints, Flags]:
@@ -166,20 +172,29 @@ def _remember_contacts(past: Past, state: State, kept: Ints, offer: Ints, answer
     labels = _by_text(rows.column("label").take(kept), lambda text: names.number("label", text))
     reasons = _by_text(rows.column("reason").take(kept), lambda text: -1 if text is None else names.number("reason", text))
     channels = _by_text(rows.column("channel").take(offer), lambda text: _channel_numbers(text, definition, names))
-    subject_keys = np.array([key_of(f"{past.name}\x1f{subject}") for subject in subjects.of] or [0], np.uint64)
     of = np.repeat(np.arange(len(kept)), is_own.astype(np.int64) + answered[kept])
     events = np.zeros(len(of), EVENT)
     answer = ~is_own[of]
     answer[1:] |= of[1:] == of[:-1]
     events["at"] = at_us[of]
-    events["offer"] = keys_of(np.full(len(of), key_of(past.name), np.uint64), offer[of].astype(np.uint64))
-    events["interaction"] = keys_of(subject_keys[group[of]], rows.column("at").to_numpy()[offer[of]].view(np.uint64)) & _KEY_MASK
+    keys = keys_of(np.full(rows.num_rows, key_of(past.name), np.uint64), np.arange(rows.num_rows, dtype=np.uint64))
+    events["offer"] = keys[offer[of]]
+    events["interaction"] = keys[_first_at_once(kept, group, at_us, rows.num_rows)[offer[of]]] & _KEY_MASK
     events["action"], events["treatment"] = numbers[of].T
     events["label"] = np.where(answer, np.array(labels.of or [0])[labels.index][of], PRESENTED_NUMBER)
     events["reason"] = np.where(answer, np.array(reasons.of or [0])[reasons.index][of], -1)
     events["channel"], events["direction"] = np.array(channels.of or [(0, 0)])[channels.index][of].T
     counts = np.bincount(group[of], minlength=len(subjects.of))
     state.contacts.extend(subjects.of, events, np.concatenate([[0], np.cumsum(counts)]))
+
+
+def _first_at_once(kept: Ints, group: Ints, at_us: Ints, n_rows: int) -> Ints:
+    """For each row the first one of its subject at the same moment: they are one interaction. `kept` rows stand subject by subject, in time order."""
+    is_first = np.ones(len(kept), np.bool_)
+    is_first[1:] = (group[1:] != group[:-1]) | (at_us[1:] != at_us[:-1])
+    found = np.arange(n_rows)
+    found[kept] = kept[is_first][np.cumsum(is_first) - 1]
+    return found
 
 
 def _channel_numbers(name: str | None, definition: Any, names: Any) -> tuple[int, int]:
@@ -199,13 +214,14 @@ def _by_text(column: Any, meaning: Any) -> _ByText:
     """Null counts as a value, None."""
     coded = column.combine_chunks() if hasattr(column, "combine_chunks") else column
     coded = coded.chunk(0) if hasattr(coded, "chunk") and not hasattr(coded, "indices") else coded
-    texts = coded.dictionary.to_pylist()
-    index = coded.indices.fill_null(len(texts)).to_numpy(zero_copy_only=False).astype(np.int64)
-    used, first, place = np.unique(index, return_index=True, return_inverse=True)
-    order = np.argsort(first)
-    rank = np.empty(len(order), np.int64)
-    rank[order] = np.arange(len(order))
-    return _ByText([meaning(texts[used[i]] if used[i] < len(texts) else None) for i in order], rank[place])
+    texts = [*coded.dictionary.to_pylist(), None]
+    index = coded.indices.fill_null(len(texts) - 1).to_numpy(zero_copy_only=False).astype(np.int64)
+    first = np.full(len(texts), len(index))
+    first[index[::-1]] = np.arange(len(index))[::-1]  # of several the last is written: the first row that has the text
+    used = np.argsort(first, kind="stable")[: np.count_nonzero(first < len(index))]
+    rank = np.empty(len(texts), np.int64)
+    rank[used] = np.arange(len(used))
+    return _ByText([meaning(texts[i]) for i in used.tolist()], rank[index])
 
 
 def _candidates(rows: pa.Table, state: State) -> tuple[Ints, _ByText]:

@@ -88,7 +88,8 @@ class Scorer:
 
 
 class _Lately:
-    """The outcomes since the watch was fed, a row each; `rows` are views of the arrays, row by row, as learning one outcome needs them."""
+    """The outcomes since the watch was fed, a row each; `rows` are views of the arrays, row by row, as learning one outcome
+    needs them: one row of each, and features and their values without that axis."""
 
     def __init__(self, active_max: int) -> None:
         n = STOCK_EVERY
@@ -96,14 +97,17 @@ class _Lately:
         self.index, self.value, self.n_active = np.zeros((n, active_max), np.int32), np.zeros((n, active_max)), np.zeros(n, np.int64)
         self.ranks, self.candidates, self.rewards, self.expected = np.ones(n, np.int64), np.zeros(n, np.int32), np.zeros(n), np.zeros(n)
         arrays = self.index, self.value, self.n_active, self.ranks, self.candidates, self.rewards, self.expected
-        self.rows = [tuple(array[k : k + 1] for array in arrays) for k in range(n)]
+        self.rows = [(*(array[k : k + 1] for array in arrays), self.index[k], self.value[k]) for k in range(n)]
 
 
 class Beliefs:
     """The learned state over the features and candidates of `plan`; `entities` are all that have beliefs, also of actions that left.
 
-    `model` is the catalog's own where that names one for all, else several as one (models/several.py); `kind` says which.
+    `model` is the catalog's own where that names one for all, else several as one (models/several.py); `kind` says which. `life` tells these beliefs
+    from others that were written alike: how many answers had taught when they began, or let go of something learned (lessons.py).
     """
+
+    life = 0
 
     def __init__(self, plan: Plan, entities: Sequence[Entity]) -> None:
         self.features = Features(plan.encoder.columns, crosses=plan.catalog.definition.crosses, constant=plan.constant)
@@ -167,10 +171,10 @@ class Beliefs:
     def update(self, row: Row, rank: int, candidate: int, reward: float) -> Receipt:
         """Learn that `candidate`, presented at `rank` in the situation of `row`, earned `reward` in [0, 1]."""
         lately, values = self._lately, row.values
-        index, value, n_active, ranks, candidates, rewards, expected = lately.rows[lately.n]
+        index, value, n_active, ranks, candidates, rewards, expected, features, numbers = lately.rows[lately.n]
         ranks[0], candidates[0], rewards[0] = rank, candidate, reward
         self.features.fill_observed(values, row.states, row.item_codes, row.item_offsets, ranks, index, value, n_active)
-        receipt = self.model.update(index[0], value[0], n_active.item(), candidate, reward, values.item(self._now))
+        receipt = self.model.update(features, numbers, n_active.item(), candidate, reward, values.item(self._now))
         expected[0] = self.model.expected
         self._recalibration.learn(candidates, rewards, expected)
         lately.n += 1
@@ -184,8 +188,8 @@ class Beliefs:
         self._settle()
         while start < n:
             part = slice(start, min(n, start + self._watch.due))
-            shape = part.stop - start, self.features.active_max
-            index, value, n_active, expected = np.zeros(shape, np.int32), np.zeros(shape), np.zeros(shape[0], np.int64), np.zeros(shape[0])
+            k, lately = part.stop - start, self._lately  # its arrays, which hold nothing now, are as long as a part can be
+            index, value, n_active, expected = lately.index[:k], lately.value[:k], lately.n_active[:k], lately.expected[:k]
             self.features.fill_observed(rows.values[part], rows.states[part], rows.item_codes, rows.item_offsets[part], ranks[part], index, value,
                                         n_active)
             self.model.update_rows(index, value, n_active, candidates[part], rewards[part], expected, rows.values[part, self._now])
@@ -296,8 +300,18 @@ class Beliefs:
         scaling[place[place >= 0]] = state["scaling"][place >= 0]
         self.features.load({"scaling": scaling})
 
-    def moved(self, receipt: Receipt, before: Beliefs) -> Receipt:
-        """A receipt of the beliefs `before` a reload, in this numbering; entities keep their numbers."""
+    def keeps(self, before: Beliefs) -> bool:
+        """Whether whatever the beliefs `before` a reload can have learned has a place here."""
+        own = {name: set(part.entities.tolist()) for name, part in self._parts.items()}
+        places = all(set(part.entities.tolist()) <= own.get(name, set()) for name, part in before._parts.items())
+        return places and set(before.features.names) <= set(self.features.names)
+
+    def moved(self, receipt: Receipt, before: Beliefs) -> Receipt | None:
+        """A receipt of the beliefs `before` a reload, in this numbering; entities keep their numbers. None where the model that gave it has left,
+        or let go of one of its entities: if they come back, they begin anew."""
+        if self.kind != before.kind or not any(len(self._parts) == 1 or part.name == receipt.model and np.isin(receipt.entities, part.entities).all()
+                                               for part in self._parts.values()):
+            return None
         if before.features.names == self.features.names:
             return receipt
         return receipt.moved(positions(before._feature_names(), self._feature_names()), np.arange(len(before.entities), dtype=np.int32))

@@ -1,4 +1,4 @@
-"""The command line: reads arguments, calls one function, prints. Exit codes: 0 done, 1 findings, 2 wrong use.
+"""The command line: reads arguments, calls one function, prints. Exit codes: 0 done, 1 findings or a refused verdict, 2 wrong use.
 
 Everything but typer is imported where it is used, so that `nba --help` answers at once.
 """

@@ -1,7 +1,7 @@
 """Engine: where everything meets. Holds the lock, the clock and the store; the arithmetic stands in the rooms below.
 
-Facts are encoded by the calling thread; one lock covers the numeric part of a decision and every change of state (tens of microseconds). A
-disk is waited for outside the lock, and only by `record` and `learn`.
+Facts are encoded by the calling thread; one lock covers the numeric part of a decision and every change of state (some hundred microseconds). A
+disk is waited for outside the lock, by `flush` and by what tells something that must not be lost: `record`, `learn`, `advance`, `promote`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import math
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, timedelta, timezone
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
@@ -23,17 +23,16 @@ from nba_engine.decision import decide
 from nba_engine.errors import NbaError, RequestError, StoreError, UnknownDecisionError
 from nba_engine.explaining import explain
 from nba_engine.health.report import Health, report
-from nba_engine.learning import check_fits, check_known, offer_position, place, repeated, take
+from nba_engine.learning import check_fits, known, meant, place, repeated, take
 from nba_engine.ledger import Kept
 from nba_engine.memory import Memory, compiled_on
+from nba_engine.moments import moment_of
 from nba_engine.ports import Clock, ProfileStore
 from nba_engine.records import Decision, Explanation, Outcome, Receipt, unnamed
 from nba_engine.sizes import sizes_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 _ASKED = "subject", "channel", "interaction", "request_id"
 _TOLD = "decision_id", "label", "action", "treatment", "reason", "agent", "event_id"
@@ -55,7 +54,7 @@ class Engine:
 
     Raises
     ------
-    StoreError : the folder cannot be used. CatalogError : never here, a Catalog holds together once it is made.
+    RequestError : an argument that cannot be meant, such as a file's name in place of a Catalog. StoreError : the folder cannot be used.
 
     Examples
     --------
@@ -147,7 +146,7 @@ class Engine:
                                plan.noise_key(self._seed, subject, key, at_us), limit, state.work, control_group)
             self._n_decisions += 1
             decision = Decision(
-                f"{self._id_prefix}-{self._n_decisions:x}", request_id, key, subject, channel, _EPOCH + timedelta(microseconds=at_us),
+                f"{self._id_prefix}-{self._n_decisions:x}", request_id, key, subject, channel, moment_of(at_us),
                 judgement.offers, math.prod([offer.selection_probability for offer in judgement.offers], start=1.0), judgement.funnel,
                 None if control_group is None else control_group.name, plan.version, state.beliefs.version, asked.first(interaction))
             kept = Kept(decision, judgement, plan)
@@ -222,7 +221,7 @@ class Engine:
 
         Raises
         ------
-        UnknownDecisionError : no such decision, or it is no longer kept.
+        UnknownDecisionError : no such decision, or it is no longer kept. RequestError : an argument of another type or range.
         OutcomeError : an unknown label, reason or action, or one that does not fit the offer.
         StoreError : the outcome could not be made durable; record it again.
         """
@@ -232,19 +231,18 @@ class Engine:
         with self._lock:
             self._require_open()
             state = self._memory.state
-            kept = self._kept(decision_id)
-            position = offer_position(kept, action, treatment)
-            offer = kept.decision.offers[position]
-            outcome = Outcome(decision_id, offer.action, offer.treatment, label, at_us, reason, value, agent, event_id)
-            check_known(state, label, reason)
-            receipt = repeated(state, kept, position, outcome)
+            kept = state.ledger.find(decision_id) or self._kept(decision_id)
+            offer = meant(kept, action, treatment)
+            spec = known(state, label, reason)
+            outcome = Outcome(decision_id, offer.record.action, offer.record.treatment, label, at_us, reason, value, agent, event_id)
+            receipt = repeated(kept, offer, spec, outcome)
             sequence = self._memory.last_sequence
             if receipt is None:
-                check_fits(state, kept, position, outcome)
-                sequence = self._memory.remember_outcome(position, outcome)
-                receipt = take(state, kept, position, outcome)
+                check_fits(offer, spec, outcome)
+                sequence = self._memory.remember_outcome(offer, outcome)
+                receipt = take(state, kept, offer, outcome)
                 if receipt.learned:
-                    self._memory.remember_taught(kept, position, at_us)
+                    self._memory.remember_taught(offer, outcome)
         self._memory.commit(sequence)
         return receipt
 
@@ -275,7 +273,7 @@ class Engine:
         return n_taught
 
     def explain(self, decision_id: str) -> Explanation:
-        """Every action of a decision: where it fell and everything that stopped it, or its terms and rank. `print` it to read it."""
+        """Every action of a decision: where it fell and all that stopped it, or its terms and rank. `print` it. Raises UnknownDecisionError."""
         with self._lock:
             self._require_open()
             kept = self._kept(decision_id)

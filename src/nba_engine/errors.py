@@ -1,4 +1,4 @@
-"""Every exception of the project, drawn once.
+"""Every exception that a caller meets, drawn once.
 
     NbaError
     ├── CatalogError          the catalog does not hold together; carries all faults at once

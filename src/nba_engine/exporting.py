@@ -76,7 +76,7 @@ def export(folder: str | Path, path: str | Path, progress: Callable[[int, int], 
     ----------
     folder : what was given to an engine as `store`. No engine may have it open: the export takes its lock, and an engine that starts meanwhile
         is refused. Nothing in it changes.
-    path : replaced as a whole once everything is written.
+    path : a file, replaced as a whole once everything is written.
     progress : called now and then with how many entries of how many have been read.
 
     Raises
@@ -87,6 +87,8 @@ def export(folder: str | Path, path: str | Path, progress: Callable[[int, int], 
     -----
     **Cost**: some 10,000 decisions a second; memory for ROWS_PER_GROUP rows.
     """
+    if Path(path).exists() and not Path(path).is_file():
+        raise RequestError(f"{path} is a folder or a device and cannot be written as a file is; name a file", "path")
     with _opened(folder) as (store, table):
         partial = Path(path).with_name(Path(path).name + ".partial")
         try:
@@ -191,7 +193,7 @@ class _Table:
 
     def _left(self, decision: Decision, written: Mapping[str, Any], related: Sequence[Entry]) -> tuple[list[OfferState], list[Outcome | None]]:
         """How the offers were left, and the outcome that says so of each."""
-        kept = Kept(decision, cast("Judgement", _At(written["at_us"])), self._state.plan, [OfferState(-1) for _ in decision.offers])
+        kept = Kept(decision, cast("Judgement", _At(written["at_us"])), self._state.plan, [OfferState(offer, -1) for offer in decision.offers])
         told = list(_told(related))
         restore(self._state, kept, written, ((outcome, position, reward, None) for outcome, position, reward in told))
         answers: list[Outcome | None] = [None] * len(kept.offers)

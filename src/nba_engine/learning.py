@@ -10,6 +10,7 @@ import heapq
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
@@ -21,22 +22,26 @@ from nba_engine.challenger import Challenger
 from nba_engine.contact.history import Contacts
 from nba_engine.contact.names import NO_RESPONSE, PRESENTED, Shown
 from nba_engine.decision import Workspace
-from nba_engine.errors import FactsError, OutcomeError
+from nba_engine.errors import OutcomeError
 from nba_engine.facts.encoding import Row
 from nba_engine.facts.vocabulary import Vocabulary
 from nba_engine.health.watch import Watch
-from nba_engine.ledger import Kept, Ledger
+from nba_engine.ledger import Kept, Ledger, OfferState
 from nba_engine.lessons import Lesson
 from nba_engine.numerics.random import key_of
 from nba_engine.records import Decision, Outcome, Receipt
 
 if TYPE_CHECKING:
     from nba_engine.catalog.definition import Channel
+    from nba_engine.catalog.definition import Outcome as OutcomeSpec
 
 SKIPPED = "skipped"
 
-Silence = tuple[Kept, int, Outcome]
-"""An offer whose silence became an answer: its decision, its position, the outcome."""
+Silence = tuple[Kept, OfferState, Outcome]
+"""An offer whose silence became an answer: its decision, the offer, the outcome."""
+
+_key_of_interaction = lru_cache(maxsize=256)(key_of)
+"""Interactions without a name are few: `#1` is the first one of everybody."""
 
 
 @dataclass(slots=True)
@@ -60,10 +65,10 @@ def place(state: State, kept: Kept) -> None:
     """Take a new decision in. On channels where being returned is being presented, its offers are presented now."""
     state.ledger.keep(kept)
     state.ledger.count(kept.decision)
-    if state.watch.groups:
+    if state.watch.groups.facts:
         state.watch.groups.decided(kept)
     for position in on_return(state.plan, kept.decision):
-        _present(state, kept, position, kept.judgement.at_us)
+        _present(state, kept, kept.offers[position], kept.judgement.at_us)
 
 
 def on_return(plan: Plan, decision: Decision) -> list[int]:
@@ -71,67 +76,64 @@ def on_return(plan: Plan, decision: Decision) -> list[int]:
     return [i for i, offer in enumerate(decision.offers) if offer.channel in plan.on_return] if plan.on_return else []
 
 
-def offer_position(kept: Kept, action: str | None, treatment: str | None) -> int:
-    """The rank (from 0) of the offer that is meant; OutcomeError where none or more than one fits."""
-    offers = kept.decision.offers
-    found = [i for i, o in enumerate(offers) if (action is None or action == o.action) and (treatment is None or treatment == o.treatment)]
+def meant(kept: Kept, action: str | None, treatment: str | None) -> OfferState:
+    """The offer that is meant; OutcomeError where none or more than one fits."""
+    found = [o for o in kept.offers if (action is None or action == o.record.action) and (treatment is None or treatment == o.record.treatment)]
     if len(found) == 1:
         return found[0]
-    offered = ", ".join(o.action for o in offers)
-    if not offers:
+    offered = ", ".join(o.record.action for o in kept.offers)
+    if not kept.offers:
         raise OutcomeError(f"decision {kept.decision.id} offered nothing, so nothing can have been answered")
     if not found:
-        meant = " as ".join(repr(name) for name in (action, treatment) if name is not None)
-        raise OutcomeError(f"decision {kept.decision.id} did not offer {meant}; it offered {offered}")
+        named = " as ".join(repr(name) for name in (action, treatment) if name is not None)
+        raise OutcomeError(f"decision {kept.decision.id} did not offer {named}; it offered {offered}")
     raise OutcomeError(f"decision {kept.decision.id} offered {offered}; say which one is meant with action=")
 
 
-def check_known(state: State, label: str, reason: str | None) -> None:
-    """OutcomeError where the catalog knows no such label or reason."""
+def known(state: State, label: str, reason: str | None) -> OutcomeSpec:
+    """What the catalog says of a label; OutcomeError where it knows no such label or reason."""
     definition = state.plan.catalog.definition
-    if label not in definition.outcomes:
+    spec = definition.outcomes.get(label)
+    if spec is None:
         raise OutcomeError(f"label {label!r} is not an outcome of the catalog{_suggestion(label, definition.outcomes)}")
     if reason is not None and reason not in definition.reasons:
         raise OutcomeError(f"reason {reason!r} is not a reason of the catalog{_suggestion(reason, definition.reasons)}")
+    return spec
 
 
-def check_fits(state: State, kept: Kept, position: int, outcome: Outcome) -> None:
+def check_fits(offer: OfferState, spec: OutcomeSpec, outcome: Outcome) -> None:
     """OutcomeError where a known label and reason do not fit the offer as it stands."""
-    label, reason = outcome.label, outcome.reason
-    spec = state.plan.catalog.definition.outcomes[label]
-    if reason is not None and spec.exposure is not None:
-        raise OutcomeError(f"label {label!r} says what was shown, not what was answered; a reason goes with an answer")
-    answer = kept.offers[position].label
-    if spec.revokes is not None and answer not in (spec.revokes, label):
-        raise OutcomeError(f"{label!r} takes back {spec.revokes!r}, but the answer to {outcome.action!r} is {answer!r}; record that first")
+    if spec.exposure is not None and outcome.reason is not None:
+        raise OutcomeError(f"label {outcome.label!r} says what was shown, not what was answered; a reason goes with an answer")
+    if spec.revokes is not None and offer.label not in (spec.revokes, outcome.label):
+        told = f"the answer to {outcome.action!r} is {offer.label!r}; record that first"
+        raise OutcomeError(f"{outcome.label!r} takes back {spec.revokes!r}, but {told}")
 
 
-def repeated(state: State, kept: Kept, position: int, outcome: Outcome) -> Receipt | None:
+def repeated(kept: Kept, offer: OfferState, spec: OutcomeSpec, outcome: Outcome) -> Receipt | None:
     """The receipt of an outcome that is known already: by its event id, or as the offer's current answer with the same reason."""
-    offer = kept.offers[position]
     if outcome.event_id is not None:
-        known = kept.events.get(outcome.event_id)
-        if known is not None and known.action != outcome.action:
-            raise OutcomeError(f"event_id {outcome.event_id!r} came with {known.action!r} before; give every event an id of its own")
-        return None if known is None else replace(known, duplicate=True, learned=False)
-    spec = state.plan.catalog.definition.outcomes.get(outcome.label)
-    shown = spec is not None and spec.exposure == PRESENTED and offer.presented_at_us is not None
+        before = kept.events.get(outcome.event_id)
+        if before is not None and before.action != outcome.action:
+            raise OutcomeError(f"event_id {outcome.event_id!r} came with {before.action!r} before; give every event an id of its own")
+        return None if before is None else replace(before, duplicate=True, learned=False)
+    shown = spec.exposure == PRESENTED and offer.presented_at_us is not None
     if shown or (offer.label == outcome.label and offer.reason == outcome.reason):
         return Receipt(outcome.decision_id, outcome.action, outcome.label, None, True, False, offer.reward)
     return None
 
 
-def take(state: State, kept: Kept, position: int, outcome: Outcome) -> Receipt:
+def take(state: State, kept: Kept, offer: OfferState, outcome: Outcome) -> Receipt:
     """Let one new outcome, checked before, change the state."""
     spec = state.plan.catalog.definition.outcomes[outcome.label]
     learned = False
-    if spec.exposure == PRESENTED:
-        _present(state, kept, position, outcome.at_us)
+    if spec.exposure is None:
+        learned = _answer(state, kept, offer, spec.reward, outcome)
     elif spec.exposure == SKIPPED:
-        _skip(state, kept, position, outcome.label)
+        _skip(state, kept, offer, outcome.label)
     else:
-        learned = _answer(state, kept, position, outcome)
-    receipt = Receipt(outcome.decision_id, outcome.action, outcome.label, outcome.event_id, False, learned, kept.offers[position].reward)
+        _present(state, kept, offer, outcome.at_us)
+    receipt = Receipt(outcome.decision_id, outcome.action, outcome.label, outcome.event_id, False, learned, offer.reward)
     if outcome.event_id is not None:
         kept.events[outcome.event_id] = receipt
     return receipt
@@ -145,27 +147,27 @@ def next_silence(state: State, at_us: int, find: Callable[[str], Kept | None]) -
     while state.due and state.due[0][0] <= at_us:
         deadline, _, position, scheduled = state.due[0]
         kept = find(scheduled.decision.id) or scheduled
-        offer, record = kept.offers[position], kept.decision.offers[position]
+        offer = kept.offers[position]
+        record = offer.record
         if offer.label is None and offer.presented_at_us is not None and _deadline(state, record.channel, offer.presented_at_us) == deadline:
-            return kept, position, Outcome(kept.decision.id, record.action, record.treatment, NO_RESPONSE, deadline)
+            return kept, offer, Outcome(kept.decision.id, record.action, record.treatment, NO_RESPONSE, deadline)
         heapq.heappop(state.due)
     return None
 
 
-def schedule(state: State, kept: Kept, position: int) -> None:
+def schedule(state: State, kept: Kept, offer: OfferState) -> None:
     """Note when the silence of a presented, unanswered offer will count as an answer."""
-    offer = kept.offers[position]
     if offer.presented_at_us is None or offer.label is not None:
         return
     state.n_scheduled += 1
-    heapq.heappush(state.due, (_deadline(state, kept.decision.offers[position].channel, offer.presented_at_us), state.n_scheduled, position, kept))
+    heapq.heappush(state.due, (_deadline(state, offer.record.channel, offer.presented_at_us), state.n_scheduled, offer.position, kept))
 
 
 def reschedule(state: State) -> None:
     """Let what waits for its silence to count wait as long as the present catalog says; where that is for ever, the next one may say otherwise."""
     waiting, state.due = sorted(state.due, key=lambda due: due[:2]), []
     for _, _, position, kept in waiting:
-        schedule(state, kept, position)
+        schedule(state, kept, kept.offers[position])
 
 
 def restore(state: State, kept: Kept, entry: Mapping[str, Any], later: Iterable[tuple[Outcome | None, int, float | None, Lesson | None]]) -> None:
@@ -196,103 +198,95 @@ def restore(state: State, kept: Kept, entry: Mapping[str, Any], later: Iterable[
             kept.events[outcome.event_id] = Receipt(outcome.decision_id, outcome.action, outcome.label, outcome.event_id, False, False, offer.reward)
 
 
-def _offer_key(kept: Kept, position: int) -> int:
-    return key_of(f"{kept.decision.id}\x1f{position}")
+def _key_of_offer(kept: Kept, offer: OfferState) -> int:
+    return key_of(f"{kept.decision.id}\x1f{offer.position}")
 
 
-def _contact(state: State, kept: Kept, position: int) -> tuple[str, int, int, Shown]:
+def _contact(state: State, kept: Kept, offer: OfferState) -> tuple[str, int, int, Shown]:
     """How contact history names an offer: the subject, the keys of offer and interaction, what was shown."""
-    decision, offer = kept.decision, kept.decision.offers[position]
-    channel = _channel(state, offer.channel)
-    shown = Shown(offer.action, offer.treatment, offer.channel, None if channel is None else channel.direction)
-    return decision.subject, _offer_key(kept, position), key_of(decision.interaction), shown
+    decision, record = kept.decision, offer.record
+    channel = _channel(state, record.channel)
+    shown = Shown(record.action, record.treatment, record.channel, None if channel is None else channel.direction)
+    return decision.subject, _key_of_offer(kept, offer), _key_of_interaction(decision.interaction), shown
 
 
-def _present(state: State, kept: Kept, position: int, at_us: int) -> None:
-    offer = kept.offers[position]
-    if offer.label in _skipping(state):
+def _present(state: State, kept: Kept, offer: OfferState, at_us: int) -> None:
+    if offer.label is not None and offer.label in _skipping(state):
         offer.label = None
     if offer.presented_at_us is not None:
         return
     offer.presented_at_us = at_us
-    state.contacts.present(*_contact(state, kept, position), at_us)
-    state.watch.presented(kept, position)
-    if _deadline(state, kept.decision.offers[position].channel, at_us) < FOREVER_US:
-        schedule(state, kept, position)
+    state.contacts.present(*_contact(state, kept, offer), at_us)
+    state.watch.presented(kept, offer.record)
+    if _deadline(state, offer.record.channel, at_us) < FOREVER_US:
+        schedule(state, kept, offer)
 
 
-def _skip(state: State, kept: Kept, position: int, label: str) -> None:
-    offer = kept.offers[position]
-    _take_back(state, kept, position)
+def _skip(state: State, kept: Kept, offer: OfferState, label: str) -> None:
+    _take_back(state, kept, offer)
     if offer.presented_at_us is not None:
-        state.watch.presented(kept, position, -1)
-    state.contacts.skip(kept.decision.subject, _offer_key(kept, position))
+        state.watch.presented(kept, offer.record, -1)
+    state.contacts.skip(kept.decision.subject, _key_of_offer(kept, offer))
     offer.presented_at_us, offer.label, offer.reason = None, label, None
 
 
-def _answer(state: State, kept: Kept, position: int, outcome: Outcome) -> bool:
+def _answer(state: State, kept: Kept, offer: OfferState, reward: float | None, outcome: Outcome) -> bool:
     """The offer's answer, in place of an earlier one; returns whether the beliefs were taught."""
-    offer, definition = kept.offers[position], state.plan.catalog.definition
-    state.contacts.answer(*_contact(state, kept, position), outcome.label, outcome.reason, outcome.at_us)
+    label, reason = outcome.label, outcome.reason
+    state.contacts.answer(*_contact(state, kept, offer), label, reason, outcome.at_us)
     if offer.presented_at_us is None:
         offer.presented_at_us = outcome.at_us
-        state.watch.presented(kept, position)
-    if offer.label == outcome.label and offer.reason == outcome.reason:
+        state.watch.presented(kept, offer.record)
+    if offer.label == label and offer.reason == reason:
         return False
-    _take_back(state, kept, position)
-    reward = definition.outcomes[outcome.label].reward
-    heard = outcome.reason is None or definition.reasons[outcome.reason].learn
-    learned = reward is not None and heard and _teach(state, kept, position, reward, outcome.at_us)
-    offer.label, offer.reason = outcome.label, outcome.reason  # last: an answer that failed to teach is not one, and may be told again
+    _take_back(state, kept, offer)
+    heard = reason is None or state.plan.catalog.definition.reasons[reason].learn
+    learned = reward is not None and heard and _teach(state, kept, offer, reward, outcome.at_us)
+    offer.label, offer.reason = label, reason  # last: an answer that failed to teach is not one, and may be told again
     return learned
 
 
-def _teach(state: State, kept: Kept, position: int, reward: float, at_us: int) -> bool:
-    here = _in_this_plan(state, kept, position)
+def _teach(state: State, kept: Kept, offer: OfferState, reward: float, at_us: int) -> bool:
+    here = _in_this_plan(state, kept, offer)
     if here is None:
         return False
     row, candidate = here
-    offer, action = kept.offers[position], kept.decision.offers[position].action
+    record = offer.record
     state.plan.encoder.learn_texts(row)
-    number = state.watch.answered(kept, position, reward, at_us)
+    number = state.watch.answered(kept, record, reward, at_us)
     if state.challenger is None:
-        receipt, shadow = state.beliefs.update(row, position + 1, candidate, reward), None
+        receipt, shadow = state.beliefs.update(row, record.rank, candidate, reward), None
     else:
-        receipt, shadow = state.challenger.learn(state.beliefs, row, position + 1, candidate, reward, action, number)
+        receipt, shadow = state.challenger.learn(state.beliefs, row, record.rank, candidate, reward, record.action, number)
     offer.taught = Lesson(receipt, number, shadow)
     offer.reward = reward
     return True
 
 
-def _take_back(state: State, kept: Kept, position: int) -> None:
-    offer = kept.offers[position]
+def _take_back(state: State, kept: Kept, offer: OfferState) -> None:
     lesson, reward = offer.taught, offer.reward
     offer.taught = offer.reward = None
     if lesson is None or reward is None:
         return
     if state.challenger is not None:
-        state.challenger.take_back(state.beliefs, lesson.receipt, lesson.shadow, kept.decision.offers[position].action, lesson.counted)
+        state.challenger.take_back(state.beliefs, lesson.receipt, lesson.shadow, offer.record.action, lesson.counted)
     elif lesson.receipt is not None:
         state.beliefs.take_back(lesson.receipt)
-    state.watch.taken_back(kept, position, reward, lesson.counted)
+    state.watch.taken_back(kept, offer.record, reward, lesson.counted)
 
 
-def _in_this_plan(state: State, kept: Kept, position: int) -> tuple[Row, int] | None:
+def _in_this_plan(state: State, kept: Kept, offer: OfferState) -> tuple[Row, int] | None:
     """The decision's row and the offer's candidate as the present catalog numbers them; None where it no longer has them."""
-    offer, judgement, plan = kept.decision.offers[position], kept.judgement, state.plan
+    judgement, plan = kept.judgement, state.plan
     if kept.plan is plan:
-        return None if kept.offers[position].candidate < 0 else (judgement.row, kept.offers[position].candidate)
-    candidate = plan.candidate_of.get((offer.action, offer.treatment))
+        return None if offer.candidate < 0 else (judgement.row, offer.candidate)
+    candidate = plan.candidate_of.get((offer.record.action, offer.record.treatment))
     if candidate is None:
         return None
     channel = _channel(state, kept.decision.channel)
     direction = None if channel is None else channel.direction
-    try:
-        row = plan.encoder.encode(kept.plan.encoder.facts_of(judgement.row), judgement.at_us, kept.decision.channel, direction)
-    except FactsError:
-        # The new catalog declares a fact otherwise than the one this decision was made under: nothing can be learned across that.
-        return None
-    return row, candidate
+    facts = kept.plan.encoder.facts_of(judgement.row)
+    return plan.encoder.encode_again(facts, judgement.at_us, kept.decision.channel, direction), candidate
 
 
 def _channel(state: State, name: str | None) -> Channel | None:

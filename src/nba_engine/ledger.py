@@ -15,21 +15,27 @@ import msgspec
 from nba_engine.catalog.plan import Plan
 from nba_engine.decision import Judgement
 from nba_engine.lessons import Lesson
-from nba_engine.records import Decision, Receipt, unnamed
+from nba_engine.records import Decision, Offer, Receipt, unnamed
 
 INTERACTIONS_PER_SUBJECT_MAX = 8
 """Interactions of a subject that are still recognised as the same one."""
 
 
 class OfferState(msgspec.Struct, eq=False, gc=False):
-    """What became of one offer. Times in microseconds; `label` is the current answer, `reward` what the model was taught for it."""
+    """What became of one offer, `record`. Times in microseconds; `label` is the current answer, `reward` what the model was taught for it."""
 
+    record: Offer
     candidate: int
     presented_at_us: int | None = None
     label: str | None = None
     reason: str | None = None
     reward: float | None = None
     taught: Lesson | None = None
+
+    @property
+    def position(self) -> int:
+        """Where it stands in the slate, from 0."""
+        return self.record.rank - 1
 
 
 class Kept(msgspec.Struct, eq=False, gc=False):
@@ -47,7 +53,7 @@ class Kept(msgspec.Struct, eq=False, gc=False):
     @property
     def offers(self) -> list[OfferState]:
         if self._offers is None:
-            self._offers = [OfferState(candidate) for candidate in self.judgement.offered]
+            self._offers = [OfferState(*each) for each in zip(self.decision.offers, self.judgement.offered, strict=True)]
         return self._offers
 
     @property

@@ -36,9 +36,10 @@ def written(in_charge: Beliefs, challenger: Challenger | None) -> list[Beliefs]:
 
 
 def layouts(definition: Definition, models: list[Beliefs]) -> list[int]:
-    """Names each model's section and the numbering of its features; a receipt of another one cannot be taken back."""
+    """Names each model's section, the numbering of its features and its life; a receipt of another one cannot be taken back."""
     sections = definition.model, definition.challenger
-    return [key_of(repr((section and section.model_dump_json(), one.kind, one.numbered))) for one, section in zip(models, sections, strict=False)]
+    return [key_of(repr((section and section.model_dump_json(), one.kind, one.numbered, *((one.life,) if one.life else ()))))
+            for one, section in zip(models, sections, strict=False)]
 
 
 def entry_of(lesson: Lesson, position: int, reward: float, own: list[int]) -> dict[str, Any]:
@@ -67,11 +68,11 @@ class Succession:
         self._in_charge, self._challenger, self._before = in_charge, challenger, written(in_charge, challenger)
         self._after: list[tuple[Beliefs, Beliefs | None]] = []
 
-    def hand_over(self, plan: Plan, beliefs: Beliefs, challenger: Challenger | None) -> Beliefs:
+    def hand_over(self, plan: Plan, beliefs: Beliefs, challenger: Challenger | None, n_taught: int) -> Beliefs:
         """Let the models of `plan` go on with what those before learned, each with what its own section did; returns the one in charge.
 
         A model whose section is new goes on, where it is in charge, with what the one in charge knew, and else starts from nothing. Where both
-        sections are as they were, a promotion holds.
+        sections are as they were, a promotion holds. What does not go on with everything begins a life, named by the `n_taught` answers before.
         """
         old, taken = self._challenger, list[Beliefs]()
         if challenger is not None and old is not None and challenger.contest == old.contest:
@@ -90,6 +91,8 @@ class Succession:
             origins[id(one)] = origin
             taken.append(origin)
         self._after = [(one, origins.get(id(one))) for one in written(beliefs, challenger)]
+        for one, origin in self._after:
+            one.life = origin.life if origin is not None and one.keeps(origin) else n_taught
         return beliefs
 
     def moved(self, lesson: Lesson) -> Lesson:
@@ -99,7 +102,7 @@ class Succession:
         receipts: list[Receipt | None] = []
         for one, origin in self._after:
             own = None if origin is None else learned.get(id(origin))
-            receipts.append(None if own is None or origin is None or one.kind != origin.kind else one.moved(own, origin))
+            receipts.append(None if own is None or origin is None else one.moved(own, origin))
         if len(receipts) == 1:
             return Lesson(receipts[0], lesson.counted)
         compared = (0, 0) if shadow is None else (shadow.loss, shadow.difference)

@@ -26,13 +26,13 @@ from nba_engine.challenger import Challenger
 from nba_engine.contact.history import EVENT, Contacts
 from nba_engine.contact.names import Names
 from nba_engine.decision import Judgement, Workspace
-from nba_engine.errors import CatalogError, FactsError, NbaError, RequestError, StoreError
+from nba_engine.errors import CatalogError, NbaError, RequestError, StoreError
 from nba_engine.facts import values
 from nba_engine.facts.vocabulary import Vocabulary
 from nba_engine.health.watch import Seen, Watch
 from nba_engine.journal import codec, entries
 from nba_engine.learning import State, next_silence, on_return, place, reschedule, restore, schedule, take
-from nba_engine.ledger import Kept, Ledger
+from nba_engine.ledger import Kept, Ledger, OfferState
 from nba_engine.lessons import Lesson, Succession, entry_of, layouts, lesson_of, written
 from nba_engine.numerics.random import key_of
 from nba_engine.records import Decision, Outcome
@@ -139,28 +139,28 @@ class Memory:
             self._journal.append(entries.REQUEST, decision.request_id, judgement.at_us, decision.id.encode())
         self._journal.append(entries.DECISION, decision.id, judgement.at_us, payload)
 
-    def remember_outcome(self, position: int, outcome: Outcome) -> int:
+    def remember_outcome(self, offer: OfferState, outcome: Outcome) -> int:
         """Queue the entry of an outcome; returns the sequence number to commit."""
         if self._journal is None:
             return 0
-        return self._journal.append(entries.OUTCOME, outcome.decision_id, outcome.at_us, entries.pack_outcome(outcome, position))
+        return self._journal.append(entries.OUTCOME, outcome.decision_id, outcome.at_us, entries.pack_outcome(outcome, offer.position))
 
-    def remember_taught(self, kept: Kept, position: int, at_us: int) -> None:
+    def remember_taught(self, offer: OfferState, outcome: Outcome) -> None:
         """Queue what an outcome taught, so that it can be taken back after a restart too."""
-        lesson, reward = kept.offers[position].taught, kept.offers[position].reward
-        if self._journal is None or lesson is None or reward is None:
+        if self._journal is None or (lesson := offer.taught) is None or (reward := offer.reward) is None:
             return
-        self._journal.append(entries.TAUGHT, kept.decision.id, at_us, codec.pack(entry_of(lesson, position, reward, self._layouts)))
+        entry = entry_of(lesson, offer.position, reward, self._layouts)
+        self._journal.append(entries.TAUGHT, outcome.decision_id, outcome.at_us, codec.pack_plain(entry))
 
     def advance(self, at_us: int) -> tuple[int, int]:
         """Let every time-out due by `at_us` count as an outcome, in the order of their deadlines; (how many, sequence number to commit)."""
         n_silent = 0
         while (silence := next_silence(self.state, at_us, self.find)) is not None:
-            kept, position, outcome = silence
-            self.remember_outcome(position, outcome)
+            kept, offer, outcome = silence
+            self.remember_outcome(offer, outcome)
             heapq.heappop(self.state.due)
-            if take(self.state, kept, position, outcome).learned:
-                self.remember_taught(kept, position, outcome.at_us)
+            if take(self.state, kept, offer, outcome).learned:
+                self.remember_taught(offer, outcome)
             n_silent += 1
         return n_silent, self.last_sequence
 
@@ -203,20 +203,22 @@ class Memory:
     def use(self, catalog: Catalog, compiled: Compiled | None = None) -> bool:
         """Go on with `catalog`; False where `compiled` no longer fits, because names were numbered since: compile again. Without it, compile here.
 
-        Its entry comes first: what compiling numbers, recovery numbers too. A catalog that does not compile changes nothing but that numbering.
+        One that says what the present one does changes nothing. Nor does one that fails: its entry is written when all that can fail has not.
         """
         if compiled is not None and compiled.began_with != self._sizes:
             return False
         key = _catalog_key(catalog)
-        if self._journal is not None:
-            self._journal.append(entries.CATALOG, key, 0, codec.pack(catalog.to_dict()))
-        self._switch(compiled or compiled_on(catalog, self.numbering()), key)
+        if key != self._catalog_key:
+            self._switch(compiled or compiled_on(catalog, self.numbering()), key, self._journal)
         return True
 
-    def _switch(self, compiled: Compiled, key: str) -> None:
+    def _switch(self, compiled: Compiled, key: str, journal: Store | None = None) -> None:
         state, plan, numbering = self.state, compiled.plan, compiled.numbering
         succession = Succession(state.plan, state.beliefs, state.challenger)
-        state.beliefs, state.challenger = succession.hand_over(plan, compiled.beliefs, compiled.challenger), compiled.challenger
+        beliefs = succession.hand_over(plan, compiled.beliefs, compiled.challenger, state.watch.n_taught)
+        if journal is not None:
+            journal.append(entries.CATALOG, key, 0, codec.pack(plan.catalog.to_dict()))
+        state.beliefs, state.challenger = beliefs, compiled.challenger
         for kept in state.ledger.kept():
             for offer in kept.touched:
                 if offer.taught is not None:
@@ -257,7 +259,8 @@ class Memory:
         waiting = [[kept.decision.id, position] for _, _, position, kept in sorted(state.due, key=lambda due: due[:2])]
         return {"vocabulary": state.vocabulary.state(), "contacts": state.contacts.state(), "beliefs": state.beliefs.state(),
                 "challenger": None if state.challenger is None else state.challenger.state(), "health": state.watch.state(),
-                "ledger": state.ledger.state(), "waiting": waiting, "catalog": self._catalog_key}
+                "ledger": state.ledger.state(), "waiting": waiting, "catalog": self._catalog_key,
+                "lives": [one.life for one in written(state.beliefs, state.challenger)]}
 
     def _begin(self, catalog: Catalog, key: str, snapshot: Mapping[str, Any] | None) -> None:
         """A state under `catalog`: what the snapshot holds, or nothing learned."""
@@ -277,31 +280,30 @@ class Memory:
                 challenger.load(shadow)
             beliefs.load(snapshot["beliefs"])
         self.state = State(plan, beliefs, contacts, Ledger(self._decisions_max), vocabulary, entities, Workspace(plan), Watch(plan), challenger)
-        self._name(key)
         if snapshot is not None:
+            for one, life in zip(written(beliefs, challenger), snapshot.get("lives", ()), strict=False):
+                one.life = life
             self.state.ledger.load(snapshot["ledger"])
             self.state.watch.load(snapshot["health"])
+        self._name(key)
 
     def _recover(self, catalog: Catalog, journal: Store) -> None:
         """Take the latest snapshot, play the entries behind it under the catalogs of their time, then go on with `catalog`."""
         key = _catalog_key(catalog)
         found = journal.latest_snapshot()
         sequence, snapshot = (0, None) if found is None else (found[0], codec.unpack(found[1]))
-        known = None if snapshot is None else snapshot["catalog"]
-        if journal.last_sequence == sequence and (snapshot is None or snapshot["challenger"] is None):
-            self._begin(catalog, key, snapshot)
-        else:
-            known = known or next((entry.key for entry in journal.read(0, (entries.CATALOG,))), "")
-            self._begin(self._written_catalog(journal.find(entries.CATALOG, known)) or catalog, known, snapshot)
+        is_new = journal.last_sequence == 0
+        first = key if is_new else snapshot["catalog"] if snapshot else next((e.key for e in journal.read(0, (entries.CATALOG,))), "")
+        before = None if first == key else self._written_catalog(journal.find(entries.CATALOG, first))
+        self._begin(before or catalog, first, snapshot)
         for decision_id, position in () if snapshot is None else snapshot["waiting"]:
-            kept = self.find(decision_id, sequence + 1)
-            if kept is not None:
-                schedule(self.state, kept, position)
+            if (kept := self.find(decision_id, sequence + 1)) is not None:
+                schedule(self.state, kept, kept.offers[position])
         if self._replay(journal, sequence) > REPLAYED_ENTRIES_MAX:
             journal.save_snapshot(journal.last_sequence, codec.pack(self._snapshot()))
         if self._catalog_key != key:
             self.use(catalog)
-        elif known != key:
+        elif is_new:
             journal.append(entries.CATALOG, key, 0, codec.pack(catalog.to_dict()))
 
     def _replay(self, journal: Store, after: int) -> int:
@@ -347,20 +349,16 @@ class Memory:
         definition = self.state.plan.catalog.definition
         known = outcome.label in definition.outcomes and (outcome.reason is None or outcome.reason in definition.reasons)
         if kept is not None and known:  # else the catalog in use has no meaning for it; the entry itself stays in the journal
-            take(self.state, kept, position, outcome)
+            offer = kept.offers[position]
+            if take(self.state, kept, offer, outcome).learned and entry.sequence == self.last_sequence:
+                self.remember_taught(offer, outcome)  # the process ended before it could
 
     def _rebuilt(self, decision: Decision, entry: Mapping[str, Any]) -> Kept:
         """A decision from its entry, as if it had just been made; facts that the present catalog declares otherwise are missing."""
         plan = self.state.plan
         channel_index = plan.channel_of.get(decision.channel or "", -1)
         direction = plan.directions[channel_index] if channel_index >= 0 else None
-        facts, row = dict(entry["facts"]), None
-        while row is None:
-            try:
-                row = plan.encoder.encode(facts, entry["at_us"], decision.channel, direction)
-            except FactsError as error:
-                odd = error.fact.partition(".")[0]
-                facts = {name: value for name, value in facts.items() if odd and name.partition(".")[0] != odd}
+        row = plan.encoder.encode_again(entry["facts"], entry["at_us"], decision.channel, direction)
         candidates = [plan.candidate_of.get((o.action, o.treatment), -1) for o in decision.offers]
         events = np.frombuffer(entry["contact_events"], EVENT)
         judgement = _judgement(decision, row, entry["at_us"], channel_index, events, candidates)

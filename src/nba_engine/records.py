@@ -39,7 +39,12 @@ class Offer(msgspec.Struct, frozen=True, gc=False):
 
 
 class Decision(msgspec.Struct, frozen=True, gc=False):
-    """The record of one interaction: the slate and how it came about. `funnel` counts actions left after each stage, in order."""
+    """The record of one interaction: the slate and how it came about.
+
+    `interaction`: as the caller named it, or the subject's n-th as `#n`; `channel`: None where all competed; `slate_probability`: the product of the
+    offers' selection probabilities, 1 without offers; `funnel`: actions left after each stage, in order; `control_group`: the one that served the
+    subject; `catalog_version`, `beliefs_version`: what it was made with; `repeat_of`: the first decision of the same named interaction.
+    """
 
     id: str
     request_id: str | None
@@ -89,7 +94,7 @@ class Receipt(msgspec.Struct, frozen=True, gc=False):
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """Why an action fell. `kind`: rule, contact_policy, reason, consent, valid, channel, value or priority; `verdict`: false or unknown.
+    """Why an action fell. `kind`: channel, valid, rule, consent, contact_policy, reason, value, priority, control_group; `verdict`: false or unknown.
 
     `because`: the conditions and values that decided, as `monthly_bill < 90.0: monthly_bill is 104.5`; empty where `text` says it all.
     """

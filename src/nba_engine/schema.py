@@ -32,8 +32,23 @@ SCALARS = {t.kind: t for t in (BOOL, INT, UINT, DOUBLE, STRING, BYTES, TIMESTAMP
 NUMBERS = (INT, UINT, DOUBLE)
 
 FACT_DEPTH_MAX = 8
+UINT_MAX = 2**64 - 1
 VALUE_MAX = 1e15
 """The largest value, cost or factor: what is computed from several of them stays a number."""
+
+
+class UInt(int):
+    """A CEL uint: an int in 0 .. 2**64 - 1 that remembers its type. `UInt(1) == 1`."""
+
+    __slots__ = ()
+
+    def __new__(cls, value: int = 0) -> UInt:
+        if not 0 <= value <= UINT_MAX:
+            raise ValueError(f"{value} is not a uint; it must lie in 0 .. {UINT_MAX}")
+        return super().__new__(cls, value)
+
+    def __repr__(self) -> str:
+        return f"UInt({int(self)})"
 
 
 def list_of(item: Type) -> Type:

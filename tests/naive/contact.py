@@ -1,4 +1,4 @@
-"""Twin of the contact room: what was said, offer by offer, and one candidate at a time judged by the words of public-api.md.
+"""Twin of the contact room: what was said, offer by offer, and one candidate at a time judged by the words of docs/catalog.md.
 
 `log` is a list of dicts in the order of recording, each with `verb` (present, answer, skip), `subject`-local `offer` and, for the
 first two, `interaction, action, treatment, channel, direction, at` and for an answer `label, reason`.

@@ -5,8 +5,17 @@ from __future__ import annotations
 import math
 from statistics import NormalDist
 
+from scipy.integrate import quad
+
 STEP = 2.0**-24
 _NORMAL = NormalDist()
+
+
+def moments(mean: float, variance: float) -> tuple[float, float]:
+    """Mean and standard deviation of Phi(eta), eta ~ N(mean, variance): P(two normals of correlation r both below t) for the square's mean."""
+    t, r = mean / math.sqrt(1.0 + variance), variance / (1.0 + variance)
+    both = quad(lambda x: math.exp(-t * t / (1.0 + math.sin(x))) / (2.0 * math.pi), 0.0, math.asin(r), epsabs=0.0)[0]  # Plackett 1954
+    return _NORMAL.cdf(t), math.sqrt(both)
 
 
 class NaiveProbit:
@@ -36,9 +45,7 @@ class NaiveProbit:
         return mean, variance
 
     def propensity(self, features: list[tuple[int, float]], candidate: int) -> tuple[float, float]:
-        mean, variance = self.eta(features, candidate)
-        c = math.sqrt(1.0 + variance)
-        return _NORMAL.cdf(mean / c), _NORMAL.pdf(mean / c) * math.sqrt(variance) / c
+        return moments(*self.eta(features, candidate))
 
     def update(self, features: list[tuple[int, float]], candidate: int, reward: float) -> dict[tuple[int, int], tuple[int, int]]:
         """Learn; what was added per coefficient, in units of 2**-24."""

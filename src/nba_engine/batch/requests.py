@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from nba_engine.catalog.plan import Plan
 from nba_engine.errors import RequestError
-from nba_engine.facts.tables import fact_columns, moments_of, texts_of
+from nba_engine.facts.tables import fact_columns, moments_of, table_of, texts_of
 from nba_engine.records import Decision, unnamed
 
 REQUEST_COLUMNS = ("subject", "channel", "at", "interaction", "request_id")
@@ -41,7 +41,7 @@ class Requests:
 
 def read(table: Any, plan: Plan, now_us: int) -> Requests:
     """Check the request columns of a table. RequestError names the first row that does not fit."""
-    whole = table if isinstance(table, pa.Table) else pa.table(table)
+    whole = table_of(table)
     if "subject" not in whole.column_names:
         raise RequestError(f"the table has no column 'subject'; it has {', '.join(whole.column_names) or 'none'}", "table")
     n = whole.num_rows

@@ -199,10 +199,12 @@ def rule_places(definition: Definition) -> Iterator[tuple[KeyPath, str, bool]]:
 
 def _read_rules(definition: Definition, faults: Faults) -> dict[str, Checked]:
     """Every distinct text parsed and checked once; a text at fault is told at each of its places."""
+    from nba_engine.catalog.tables import cell_problem
     from nba_engine.rules.checking import declared, read
     from nba_engine.rules.normal import FORMULA_NODES_MAX
 
-    facts = declared(tuple(types_of(definition).items()))
+    types = types_of(definition)
+    facts = declared(tuple(types.items()))
     wanted = {False: (schema.BOOL, schema.DYN), True: (*schema.NUMBERS, schema.DYN)}
     rules: dict[str, Checked] = {}
     errors: dict[str, RuleError] = {}
@@ -217,7 +219,10 @@ def _read_rules(definition: Definition, faults: Faults) -> dict[str, Checked]:
                 errors[text] = error
         if text in errors:
             if not (isinstance(errors[text], CheckError) and ("facts",) in faults.mended):
-                faults.add(path, errors[text].problem, excerpt=errors[text].excerpt)
+                problem, excerpt = errors[text].problem, errors[text].excerpt
+                if path[0] == "tables":
+                    problem, excerpt = cell_problem(definition, path, types, problem if text else ""), excerpt if text else ""
+                faults.add(path, problem, excerpt=excerpt)
         elif (type_ := rules[text].type) not in wanted[is_value]:
             needed = "a number: int, uint or double" if is_value else "bool: compare it with something"
             faults.add(path, f"came a {'value' if is_value else 'rule'} of type {type_}, needed {needed}", excerpt=text)

@@ -175,9 +175,10 @@ def _repeated(catalog: Catalog, chain: list[tuple[KeyPath, Ruled]]) -> Iterator[
     above = [catalog.rule(text).node for path, record in chain[:-1] for _, text in engagement_rules(path, record)]
     for path, record in chain:
         for rule_path, text in engagement_rules(path, record):
-            if path == own and catalog.rule(text).node not in above and implies(catalog.types, above, catalog.rule(text).node):
+            node = catalog.rule(text).node
+            if path == own and names_in(node) and node not in above and implies(catalog.types, above, node):
                 yield Finding("warning", catalog.place(rule_path), f"{text!r} follows from the rules above it: remove it, or make it stricter")
-            before = first.setdefault(catalog.rule(text).node, rule_path)
+            before = first.setdefault(node, rule_path)
             if before is not rule_path and path == own:
                 yield Finding("warning", catalog.place(rule_path), f"{text!r} is required by {catalog.place(before)} already: remove one of them")
 

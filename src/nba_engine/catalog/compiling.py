@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,8 +21,10 @@ from nba_engine.facts.encoding import Encoder
 from nba_engine.facts.vocabulary import Vocabulary
 from nba_engine.numerics.bitset import n_words, pack
 from nba_engine.numerics.random import key_of
+from nba_engine.rules.checking import Checked
 from nba_engine.rules.index import RuleIndexBuilder
-from nba_engine.schema import DOUBLE
+from nba_engine.rules.syntax import Call
+from nba_engine.schema import DOUBLE, UINT
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +147,9 @@ def _value_slots(catalog: Catalog, candidates: Sequence[_Candidate], builder: Ru
     for i, c in enumerate(candidates):
         if isinstance(c.action.value, str):
             written = catalog.rule(c.action.value)
+            if written.type == UINT:  # an encoded row has no such number
+                node = Call("double", (written.node,))
+                written = Checked(node, DOUBLE, {**written.types, id(node): DOUBLE})
             slots[i] = builder.number(written), written.type == DOUBLE
     return slots
 

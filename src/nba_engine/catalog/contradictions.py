@@ -1,7 +1,8 @@
 """Whether rules can all be true of one subject at once, by reasoning about one fact at a time.
 
-Every comparison of a fact with a constant narrows what the fact may still be; where nothing is left, the rules contradict each other. Between
-facts nothing is concluded, so what is called contradictory is so, and what is not may still be. Comparisons that NaN could escape are left out.
+A fact starts with all that its type can hold; every comparison with a constant narrows what it may still be, and where nothing is left, the rules
+contradict each other. Conditions without facts are worked out. Between facts nothing is concluded, so what is called contradictory is so, and what
+is not may still be. Comparisons that NaN could escape are left out.
 """
 
 from __future__ import annotations
@@ -15,10 +16,14 @@ from nba_engine import schema
 from nba_engine.rules.normal import Formula, Leaf, Normalizer
 from nba_engine.rules.slots import constant_of, dotted_name, names_in
 from nba_engine.rules.syntax import NULL, Call, Has, ListLiteral, Literal, Macro, Node, walk
+from nba_engine.rules.values import INT_MAX, INT_MIN, UINT_MAX, order_key
 
 _TURNED = {"_<_": "_>_", "_<=_": "_>=_", "_>_": "_<_", "_>=_": "_<=_", "_==_": "_==_", "_!=_": "_!=_"}
 _NEGATED = {"_<_": "_>=_", "_<=_": "_>_", "_>_": "_<=_", "_>=_": "_<_", "_==_": "_!=_", "_!=_": "_==_"}
 _RANGE_LISTED_MAX = 64
+_SIZE = "size("
+_LIMITS = {"int": (INT_MIN, False, INT_MAX, False), "uint": (0, False, UINT_MAX, False)}
+"""Lower and upper end of what a type can hold, and whether they are left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +44,7 @@ class Domain:
         if self.given is False:
             return False
         if self.allowed is not None:
-            return not any(self._holds(value) for value in self.allowed)
+            return not any(self._holds(value) and not (whole and isinstance(value, float) and not value.is_integer()) for value in self.allowed)
         if self.lower is None or self.upper is None:
             return False
         if not whole or not (math.isfinite(self.lower) and math.isfinite(self.upper)):
@@ -92,11 +97,21 @@ class Possible:
         sign, before = self.signs.setdefault(leaf.node, (leaf.positive, rule))
         if sign != leaf.positive:
             return tuple(dict.fromkeys((before, rule)))
+        if _settled(leaf.node, self.types) is (not leaf.positive):
+            return (rule,)
         narrowed = _narrowing(leaf, self.types)
         if narrowed is None:
             return None
         name, relation, constant = narrowed
-        old = self.domains.get(name, Domain())
+        if "." in name and not name.startswith(_SIZE) and (relation, constant) != ("given", False):  # whose field has a value has one itself
+            parts = name.split(".")
+            for n in range(1, len(parts)):
+                if (clash := self._narrow(".".join(parts[:n]), "given", True, rule)) is not None:
+                    return clash
+        return self._narrow(name, relation, constant, rule)
+
+    def _narrow(self, name: str, relation: str, constant: Any, rule: str) -> tuple[str, ...] | None:
+        old = self.domains.get(name) or Domain(*_LIMITS.get(_kind(name, self.types) or "", ()))
         try:
             new = _narrow(old, relation, constant, rule)
             empty = new.is_empty(_kind(name, self.types) in ("int", "uint"))
@@ -140,6 +155,24 @@ def _needs_values(node: Node) -> bool:
     return True
 
 
+def _settled(node: Node, types: Mapping[str, schema.Type]) -> bool | None:
+    """What a condition is of everybody whose facts are known: one without facts, or a fact beside itself; None where that depends."""
+    if isinstance(node, Call) and node.function in _TURNED and (name := dotted_name(node.arguments[0])) and node.arguments[0] == node.arguments[1]:
+        is_equality = node.function in ("_==_", "_<=_", "_>=_")
+        never_nan = _kind(name, types) in ("bool", "string", "int", "uint", "timestamp", "duration")
+        return is_equality if never_nan else False if node.function in ("_<_", "_>_") else None
+    value = None if names_in(node) else constant_of(node)
+    return value if isinstance(value, bool) else None
+
+
+def _subject(node: Node) -> str | None:
+    """The fact that a condition speaks of, or its size."""
+    if isinstance(node, Call) and node.function == "size" and len(node.arguments) == 1:
+        held = dotted_name(node.arguments[0])
+        return None if held is None else f"{_SIZE}{held})"
+    return dotted_name(node)
+
+
 def _narrowing(leaf: Leaf, types: Mapping[str, schema.Type]) -> tuple[str, str, Any] | None:
     """Fact, relation and constant of a condition that speaks of one fact; None for any other. Relations are CEL's, `in`, `not in`, `given`."""
     node, positive = leaf.node, leaf.positive
@@ -152,20 +185,22 @@ def _narrowing(leaf: Leaf, types: Mapping[str, schema.Type]) -> tuple[str, str, 
     if not isinstance(node, Call) or len(node.arguments) != 2:
         return None
     left, right = node.arguments
-    name = dotted_name(left)
+    name = _subject(left)
     if node.function == "@in" and name is not None and isinstance(right, ListLiteral):
         values = constant_of(right)
         hashable = isinstance(values, list) and all(isinstance(v, str | int | float) for v in values)
-        return (name, "in" if positive else "not in", frozenset(values)) if hashable else None
+        kind = _kind(name, types) or ""
+        return (name, "in" if positive else "not in", frozenset(order_key(v, kind) for v in values)) if hashable else None
     if node.function not in _TURNED:
         return None
     relation = node.function
     if name is None:
         left, right, relation = right, left, _TURNED[relation]
-        name = dotted_name(left)
-    if name is None or _kind(name, types) in (None, "dyn", "list", "map", "struct"):
+        name = _subject(left)
+    kind = None if name is None else _kind(name, types)
+    if name is None or kind is None or (kind in ("dyn", "list", "map", "struct") and right != NULL):
         return None
-    return _comparison(name, relation, right, positive, _kind(name, types))
+    return _comparison(name, relation, right, positive, kind)
 
 
 def _comparison(name: str, relation: str, right: Node, positive: bool, kind: str | None) -> tuple[str, str, Any] | None:
@@ -178,7 +213,7 @@ def _comparison(name: str, relation: str, right: Node, positive: bool, kind: str
         if kind == "double" and relation not in ("_==_", "_!=_"):
             return None  # NaN is neither below nor above
         relation = _NEGATED[relation]
-    return name, relation, constant
+    return name, relation, order_key(constant, kind or "")
 
 
 def _narrow(domain: Domain, relation: str, constant: Any, rule: str) -> Domain:
@@ -202,6 +237,8 @@ def _narrow(domain: Domain, relation: str, constant: Any, rule: str) -> Domain:
 
 
 def _kind(name: str, types: Mapping[str, schema.Type]) -> str | None:
+    if name.startswith(_SIZE):
+        return "uint"
     first, *fields = name.split(".")
     type_ = types.get(first)
     for part in fields:

@@ -2,6 +2,9 @@
 
 Only what can be said of one value by itself is checked here. Whether names fit together stands in `references`, whether rules parse and fit
 the facts in `catalog`, how a refusal is worded in `faults`. Durations are microseconds (`durations`), texts of rules stay texts.
+
+A record is named after its section. Rooms that compute have their own records of some of these names (`ContactPolicy`, `Exploration`, `Fact` ...):
+here stands what was written, there what it comes to.
 """
 
 from __future__ import annotations

@@ -9,6 +9,8 @@ import re
 from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
+from nba_engine.moments import duration_us, epoch_us
+
 FOREVER_US = 1 << 62
 """`forever` and `never`: longer than any window, and small enough to be added to a time of the years 1 to 9999 within int64."""
 
@@ -17,7 +19,6 @@ DAWN_US = -FOREVER_US
 
 _UNIT_US = {"us": 1, "s": 1_000_000, "m": 60_000_000, "h": 3_600_000_000, "d": 86_400_000_000}
 _DURATION = re.compile(r"([0-9]{1,18})(us|s|m|h|d)")
-_EPOCH = datetime(1970, 1, 1, tzinfo=ZoneInfo("UTC"))
 
 
 def parse_duration(written: object) -> int:
@@ -41,7 +42,7 @@ def parse_duration(written: object) -> int:
     True
     """
     if isinstance(written, timedelta) and written >= timedelta():
-        return written // timedelta(microseconds=1)
+        return duration_us(written)
     if isinstance(written, str):
         text = written.strip().lower()
         if text in ("forever", "never"):
@@ -64,7 +65,7 @@ def parse_moment(written: object) -> date | datetime:
         try:
             return date.fromisoformat(written) if len(written) <= 10 else datetime.fromisoformat(written)
         except ValueError:
-            pass
+            pass  # refused below, like anything else that is none
     raise ValueError("a date such as 2026-01-31, or a time such as 2026-01-31T08:00:00+01:00")
 
 
@@ -90,4 +91,4 @@ def _moment_us(moment: date, zone: ZoneInfo) -> int:
         moment = datetime.combine(moment, time())
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=zone)
-    return (moment - _EPOCH) // timedelta(microseconds=1)
+    return epoch_us(moment)

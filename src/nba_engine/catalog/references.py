@@ -119,7 +119,7 @@ def _check_action(definition: Definition, action: Action, path: KeyPath, zone: Z
     if action.null_action:
         if action.treatments:
             faults.add((*path, "treatments"), "came treatments of a null action, needed none: doing nothing has no form")
-    else:
+    if not action.null_action or action.issue is not None or action.group is not None:
         _check_place(definition, action, path, faults)
     first, last = window_us(action.valid.start, action.valid.end, zone)
     if first > last:
@@ -133,7 +133,7 @@ def _check_action(definition: Definition, action: Action, path: KeyPath, zone: Z
 def _check_place(definition: Definition, action: Action, path: KeyPath, faults: Faults) -> None:
     """An action belongs to an issue and a group, as far as the catalog declares any."""
     if action.issue is None:
-        if definition.issues and not faults.is_mended((*path, "null_action")):
+        if definition.issues and not action.null_action and not faults.is_mended((*path, "null_action")):
             message = f"'issue' is missing: add it{suggestion('', definition.issues)}"
             faults.add((*path, "issue"), message, at=path)
         elif action.group is not None:
@@ -143,7 +143,7 @@ def _check_place(definition: Definition, action: Action, path: KeyPath, faults: 
     if issue is None:
         faults.unknown((*path, "issue"), "issue", action.issue, definition.issues, "issues")
     elif action.group is None:
-        if issue.groups:
+        if issue.groups and not action.null_action:
             faults.add((*path, "group"), f"'group' is missing: add it{suggestion('', issue.groups)}", at=path)
     elif action.group not in issue.groups:
         message = f"came the group {action.group!r}, needed one of the issue {action.issue!r}{suggestion(action.group, issue.groups)}"

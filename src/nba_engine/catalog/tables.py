@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nba_engine import schema
-from nba_engine.errors import CatalogError, RuleError
+from nba_engine.errors import CatalogError, ParseError, RuleError
 from nba_engine.rules.syntax import Call, ListLiteral, Literal, Name, Node, unparse
 
 if TYPE_CHECKING:
@@ -26,6 +26,14 @@ ACTION = "action"
 _OPERATOR = re.compile(r"(<=|>=|==|!=|<|>|in\b)\s*(.+)", re.DOTALL)
 _NUMBER = r"-?\d+(?:\.\d+)?"
 _RANGE = re.compile(rf"({_NUMBER})\s*\.\.\s*({_NUMBER})")
+_QUOTED = re.compile(r"""(?<!\w)[rR]?('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")""", re.DOTALL)
+"""A text in quotes; the apostrophe of a bare `it's` opens none."""
+_NUMBERS_MAY_BE = "18, 18 | 21, 18..65, >= 18, not 18, >= 18 and < 65"
+_MAY_BE = {
+    "int": _NUMBERS_MAY_BE, "uint": _NUMBERS_MAY_BE, "double": _NUMBERS_MAY_BE, "bool": "true, false",
+    "string": "gold, gold | silver, not gold, >= 'm'", "list": "gold, gold | silver, not gold",
+    "timestamp": "< timestamp('2026-03-01T00:00:00Z'), >= now", "duration": "duration('72h'), > duration('72h')",
+}  # fmt: skip
 _SIGNS = {"_<_": "<", "_<=_": "<=", "_>_": ">", "_>=_": ">=", "_==_": "==", "_!=_": "!=", "@in": "in"}
 
 
@@ -52,9 +60,9 @@ def with_files_read(source: Source, faults: Faults) -> None:
     found = []
     for i, table in enumerate(tables):
         if isinstance(table, Mapping) and "file" in table:
+            source.files["tables", i, "rows"] = str(table["file"])
             if "rows" not in table:
                 table = {**table, "rows": _rows_of(table["file"], ("tables", i), source, faults)}
-            source.files["tables", i, "rows"] = str(table["file"])
         found.append(table)
     source.value = {**source.value, "tables": found}
 
@@ -73,25 +81,66 @@ def _rows_of(file: Any, path: KeyPath, source: Source, faults: Faults) -> Any:
     try:
         place = Path(source.name).parent / file
         if not file.endswith(".csv"):
-            return read(place).value
+            found = read(place)
+            faults.found += [replace(fault, place=file + fault.place) for fault in found.faults]
+            return found.value
         with place.open(encoding="utf-8-sig", newline="") as lines:
-            head, *rows = [*csv.reader(lines, skipinitialspace=True)] or [[]]
-            return [dict(zip(head, row, strict=False)) for row in rows]
+            return _rows_of_csv(csv.reader(lines, skipinitialspace=True, strict=True), (*path, "rows"), faults)
     except (OSError, UnicodeDecodeError, csv.Error, CatalogError) as error:
         faults.add((*path, "file"), f"the file {file!r} cannot be read ({error}): check its name and what is in it")
         return []
 
 
+def _rows_of_csv(lines: Iterable[list[str]], path: KeyPath, faults: Faults) -> list[dict[str, str]]:
+    """A mapping per row under the names of the head; nothing where the head cannot be meant, so that no condition is lost."""
+    head, *rows = [[cell.strip() for cell in line] for line in lines] or [[]]
+    twice = next((name for name in head if head.count(name) > 1 and name), None)
+    problem = None
+    if len(head) == 1 and re.search(r"[;\t]", head[0]):
+        problem = f"came {head[0]!r} as one column: separate the columns with commas, here and in every row"
+    elif "" in head:
+        problem = f"column {head.index('') + 1} has no name: name the fact that it is about, or remove the column and its comma"
+    elif twice is not None:
+        problem = f"the column {twice!r} stands there twice: keep one, several conditions go in one cell (>= 18 and < 65)"
+    elif ACTION not in head:
+        problem = f"came the columns {', '.join(head) or 'none'}, needed one called {ACTION!r} that names the action of each row"
+    if problem is not None:
+        faults.add(path, f"the head (row 1): {problem}")
+        return []
+    for j, row in enumerate(rows):
+        if any(row[len(head) :]):
+            faults.add((*path, j), f"came {len(row)} cells for the {len(head)} columns of the head: write numbers with a point (10.5), put a cell "
+                                   "that holds a comma in quotes, or remove what is too much")
+    return [dict(zip(head, row, strict=False)) for row in rows]
+
+
 def row_rules(table: Table, path: KeyPath, types: Mapping[str, schema.Type]) -> Iterator[RowRule]:
-    """Every row of a table that is not empty. A column that is no expression over the facts is passed on as it stands, so that it is refused
-    with its place."""
+    """Every row of a table that is not empty. A column that is no expression over the facts is passed on as it stands, a cell that is no
+    condition as an empty text, so that they are refused with their place."""
     kinds = {header: _type_of(header, types) for header in dict.fromkeys(header for row in table.rows for header in row) if header != ACTION}
+
+    def text_of(header: str, cell: str) -> str:
+        try:
+            return condition(header, kinds[header], cell)
+        except ParseError:
+            return ""
+
     for j, row in enumerate(table.rows):
         if not any(row.values()):
             continue
-        cells = [((*path, "rows", j, header), condition(header, kinds[header], cell))
+        cells = [((*path, "rows", j, header), text_of(header, cell))
                  for header, cell in row.items() if header != ACTION and cell not in ("", "-")]
         yield RowRule((*path, "rows", j), row.get(ACTION, ""), tuple(cells))
+
+
+def cell_problem(definition: Definition, path: KeyPath, types: Mapping[str, schema.Type], problem: str) -> str:
+    """The problem of the rule that the cell at `path` stands for, with what a cell of its column may be."""
+    *_, j, header = path
+    type_ = _type_of(str(header), types)
+    if type_ is None or type_.kind not in _MAY_BE:
+        return problem
+    cell = definition.tables[int(path[1])].rows[int(j)][str(header)]
+    return f"{problem or f'came {cell!r}'}; a cell of this column may be {_MAY_BE[type_.kind]}"
 
 
 def _type_of(header: str, types: Mapping[str, schema.Type]) -> schema.Type | None:
@@ -107,11 +156,12 @@ def condition(header: str, type_: schema.Type | None, cell: str) -> str:
     """The rule that a cell stands for.
 
     `>= 18`, `!= 'gold'`, `in ['a', 'b']`: the column, then the cell. `18..65`: both inclusive. `gold`: equal to it, or, for a list, holds it;
-    `gold | silver`: one of them; `not gold`: the opposite. `true`, `false` for conditions. `>= 18 and < 65`: both.
+    `gold | silver`: one of them; `not gold`: the opposite. `true`, `false` for conditions. `>= 18 and < 65`: both. Quotes protect ` and ` and
+    `|`. ParseError for a bare cell of a number column that is no number, and for a choice that is missing.
     """
     if type_ is None:
         return header
-    parts = [part.strip() for part in cell.split(" and ")]
+    parts = _split_outside_quotes(cell, " and ")
     if len(parts) > 1:
         return _both([condition(header, type_, part) for part in parts])
     cell, own = parts[0], header if re.fullmatch(r"[\w.]+", header) else f"({header})"
@@ -124,11 +174,31 @@ def condition(header: str, type_: schema.Type | None, cell: str) -> str:
     if type_ == schema.BOOL and cell.lower() in ("true", "false"):
         return own if cell.lower() == "true" else f"!{own}"
     inner = type_.parameters[0] if type_.kind == "list" else type_
-    choices = [_spelt(choice.strip(), inner) for choice in cell.split("|")]
+    written = _split_outside_quotes(cell, "|")
+    choices = [_spelt(choice, inner) for choice in written]
+    if "" in written or (inner in schema.NUMBERS and not all(map(_is_literal, choices))):
+        raise ParseError("no condition", cell)
     if type_.kind == "list":
         held = [f"{choice} in {own}" for choice in choices]
         return held[0] if len(held) == 1 else " || ".join(held)
     return f"{own} == {choices[0]}" if len(choices) == 1 else f"{own} in [{', '.join(choices)}]"
+
+
+def _split_outside_quotes(cell: str, mark: str) -> list[str]:
+    parts, start = [], 0
+    for piece in _QUOTED.sub(lambda quoted: "'" * len(quoted[0]), cell).split(mark):
+        parts.append(cell[start : start + len(piece)].strip())
+        start += len(piece) + len(mark)
+    return parts
+
+
+def _is_literal(text: str) -> bool:
+    from nba_engine.rules import parse
+
+    try:
+        return isinstance(parse(text), Literal)
+    except RuleError:
+        return False
 
 
 def _both(texts: list[str]) -> str:
@@ -184,10 +254,16 @@ def _split(node: Node, function: str) -> list[Node]:
 
 def _as_cell(part: Node) -> tuple[str, str]:
     if isinstance(part, Call) and part.function == "!_" and isinstance(part.arguments[0], Name):
-        return part.arguments[0].name, "false"
+        return _header(part.arguments[0]), "false"
     if isinstance(part, Call) and part.function in _SIGNS and isinstance(part.arguments[0], Name):
         name, other = part.arguments
         cell = f"{_SIGNS[part.function]} {unparse(other)}"
-        if isinstance(other, Literal | ListLiteral) and " and " not in cell:
-            return unparse(name), cell
-    return unparse(part), "true"
+        if isinstance(other, Literal | ListLiteral):
+            return _header(name), cell
+    return _header(part), "true"
+
+
+def _header(node: Node) -> str:
+    """The column of an expression; in brackets where a fact is called as the column of the actions is."""
+    text = unparse(node)
+    return f"({text})" if text == ACTION else text

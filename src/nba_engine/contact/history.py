@@ -36,6 +36,7 @@ EVENT = np.dtype(
 
 _LAYOUT = struct.Struct("<qQqiihhhh")
 """An event as the fields of EVENT, in their order; `_OFFER_AT`, `_LABEL_AT`: where in it two of them stand."""
+_SIZE = _LAYOUT.size
 _KEY = struct.Struct("<Q")
 _OFFER_AT, _LABEL_AT = 8, 32
 _FIRST_CAPACITY = 4
@@ -55,7 +56,7 @@ class History:
     __slots__ = ("events", "n_events", "raw")
 
     def __init__(self, capacity: int = _FIRST_CAPACITY) -> None:
-        self.raw = bytearray(capacity * _LAYOUT.size)
+        self.raw = bytearray(capacity * _SIZE)
         self.events: npt.NDArray[Any] = np.ndarray(capacity, EVENT, self.raw)  # frombuffer would add a memoryview, which the collector walks
         self.n_events = 0
 
@@ -122,14 +123,12 @@ class Contacts:
         history, event, answered = self._present(subject, offer_key, interaction_key, shown, at_us)
         if answered >= 0:
             history.keep(np.arange(history.n_events) != answered)
-        _, key, interaction, action, treatment, _, _, channel, direction = event
         number = self.names.number
-        self._append(history, (at_us, key, interaction, action, treatment, number("label", label), -1 if reason is None else number("reason", reason),
-                               channel, direction))
+        self._append(history, (at_us, *event[1:5], number("label", label), -1 if reason is None else number("reason", reason), *event[7:]))
 
     def extend(self, subjects: Sequence[str], events: npt.NDArray[Any], offsets: npt.NDArray[np.int64]) -> None:
         """Take in events from elsewhere, EVENT[n], of offers that are not known here: `events[offsets[i]:offsets[i + 1]]` are those of subject i."""
-        bounds, size = offsets.tolist(), _LAYOUT.size
+        bounds, size = offsets.tolist(), _SIZE
         data = memoryview(events.tobytes())
         for subject, start, stop in zip(subjects, bounds[:-1], bounds[1:], strict=True):
             history = self._histories.get(subject)
@@ -175,13 +174,14 @@ class Contacts:
 
     def _present(self, subject: str, offer_key: int, interaction_key: int, shown: Shown, at_us: int) -> tuple[History, tuple[int, ...], int]:
         """See to the offer's presentation; returns the history, that event, and the row of the offer's answer or -1."""
-        history = self._histories.get(subject)
+        history, presented, answered = self._histories.get(subject), -1, -1
         if history is None:
             history = self._histories[subject] = History()
-        presented, answered = self._find(history, offer_key)
+        else:
+            presented, answered = self._find(history, offer_key)
         if presented >= 0:
             history.events["at"][presented] = min(at_us, int(history.events["at"][presented]))
-            return history, _LAYOUT.unpack_from(history.raw, presented * _LAYOUT.size), answered
+            return history, _LAYOUT.unpack_from(history.raw, presented * _SIZE), answered
         action, treatment, channel, direction = self.names.numbers(shown)
         event = at_us, offer_key, interaction_key & _KEY_MASK, action, treatment, PRESENTED_NUMBER, -1, channel, direction
         self._append(history, event)
@@ -190,11 +190,11 @@ class Contacts:
     @staticmethod
     def _find(history: History, offer_key: int) -> tuple[int, int]:
         """The rows of the offer's presentation and of its answer, -1 where there is none."""
-        raw, key, stop = history.raw, _KEY.pack(offer_key), history.n_events * _LAYOUT.size
+        raw, key, stop = history.raw, _KEY.pack(offer_key), history.n_events * _SIZE
         presented = answered = -1
         at = raw.find(key, 0, stop)
         while at >= 0:
-            row, within = divmod(at, _LAYOUT.size)
+            row, within = divmod(at, _SIZE)
             if within == _OFFER_AT:  # else other fields happen to have these bytes
                 if raw[at - _OFFER_AT + _LABEL_AT : at - _OFFER_AT + _LABEL_AT + 2] == _PRESENTED_BYTES:
                     presented = row
@@ -204,12 +204,12 @@ class Contacts:
         return presented, answered
 
     def _append(self, history: History, event: tuple[int, ...]) -> None:
-        n = history.n_events
-        if n * _LAYOUT.size == len(history.raw):
+        at = history.n_events * _SIZE
+        if at == len(history.raw):
             self._make_room(history, np.array([event], dtype=EVENT)[0])
-            n = history.n_events
-        _LAYOUT.pack_into(history.raw, n * _LAYOUT.size, *event)
-        history.n_events = n + 1
+            at = history.n_events * _SIZE
+        _LAYOUT.pack_into(history.raw, at, *event)
+        history.n_events += 1
 
     def _make_room(self, history: History, new: Any) -> None:
         """Forget what can no longer matter; if that frees less than a quarter, grow; at the cap, evict instead."""

@@ -8,7 +8,7 @@ and groups them by its scope. At a matching event e the count is the number of m
 `at` in place of `e.at`: closed while the count holds. Recording orders the events, not their clocks: an event later than `at` counts.
 Looking back from e stops at the first row before which nothing was late enough to count (`latest`), so clocks out of order stay right.
 
-Source: public-api.md of this project, "contact windows" and "reasons". Cost: O(events x policies + cleared words); a policy over
+In plain words: docs/catalog.md, "contact_policies" and "reasons". Cost: O(events x policies + cleared words); a policy over
 `similar` with a count above 1 costs O(events in its window squared x words).
 """
 

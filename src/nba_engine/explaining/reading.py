@@ -7,7 +7,6 @@ Cost: about 10 us per rule, twice that for a text that is not true; one action c
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta, timezone
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -21,17 +20,16 @@ from nba_engine.decision import terms_of
 from nba_engine.errors import RequestError
 from nba_engine.explaining.asked import STAGES, Asked, asked
 from nba_engine.ledger import Kept
+from nba_engine.moments import moment_of
 from nba_engine.records import ActionExplanation, Change, Reason
 from nba_engine.rules import Node, parse, plain
-from nba_engine.rules.changing import CHANGED_FACTS_MAX, is_changeable, smallest_change
+from nba_engine.rules.changing import CHANGED_FACTS_MAX, is_changeable, is_exact, smallest_change
 from nba_engine.rules.deciding import because, fact_is, facts_in, shown
 from nba_engine.rules.values import UNKNOWN, ErrorValue, to_python
 from nba_engine.schema import BUILT_IN_FACTS, VALUE_MAX
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
 class DecisionReading:
@@ -84,6 +82,12 @@ class DecisionReading:
     def _position(self) -> dict[int, int]:
         return {c: i for i, c in enumerate(self._judgement.survivors.tolist())}
 
+    @property
+    def _is_rebuilt(self) -> bool:
+        """Whether the decision was rebuilt from the journal, which keeps the terms of what was offered only."""
+        at_hand = np.unique(self._plan.action[self._judgement.survivors])
+        return len(at_hand) < self._judgement.funnel["value"]
+
     @cached_property
     def _ranks(self) -> dict[tuple[str, str | None], int]:
         return {(o.action, o.treatment): o.rank for o in self._kept.decision.offers}
@@ -106,7 +110,7 @@ class DecisionReading:
         """The facts of the decision as the plain evaluator reads them."""
         plan, judgement = self._plan, self._judgement
         variables = plan.encoder.variables(judgement.row)
-        variables["now"] = _EPOCH + timedelta(microseconds=judgement.at_us)
+        variables["now"] = moment_of(judgement.at_us)
         if judgement.channel_index >= 0:
             variables["channel"] = plan.channel_ids[judgement.channel_index]
             variables["direction"] = plan.directions[judgement.channel_index]
@@ -122,6 +126,8 @@ class DecisionReading:
         besides = [reason.name for reason in (*self._unavailable(c), *self._contact(c)) if reason.kind != "consent"]
         if found is None:
             text = f"no change of up to {CHANGED_FACTS_MAX} facts that may change would make {action} eligible"
+            if not all(is_exact(self._conditions(c), changeable, self._fixed) for c in open_ones):
+                text = f"no change of up to {CHANGED_FACTS_MAX} facts that may change was found that would make {action} eligible"
         elif found:
             text = f"{action} would be eligible if " + " and ".join(
                 f"{name} were {shown(value)} (it {fact_is(parse(name), self.variables).removeprefix(name + ' ')})"
@@ -144,7 +150,7 @@ class DecisionReading:
         if c != plan.null_candidate:
             rules += [parse(consent.fact) for consent in plan.consents if own == consent.channel_index]
         value = plan.catalog.definition.actions[plan.action[c]].value
-        return [*rules, parse(f"({value}) >= 0.0 && ({value}) < 1.0 / 0.0")] if isinstance(value, str) else rules
+        return [*rules, parse(f"({value}) >= 0.0 && ({value}) <= {VALUE_MAX!r}")] if isinstance(value, str) else rules
 
     def _candidate(self, c: int) -> ActionExplanation:
         plan, own = self._plan, int(self._plan.channel[c])
@@ -157,9 +163,12 @@ class DecisionReading:
                                      reason, self._terms(c, rank))
         stages = list(self._stages(c))
         found = tuple(r for _, reasons in stages for r in reasons)
-        if not found:  # a decision rebuilt from the journal, which keeps the terms of what was offered
-            found = (Reason("priority", "priority", "not drawn; its terms are no longer at hand"),)
         stage = next((stage for stage, reasons in stages if reasons), "arbitration")
+        if not found and self._is_rebuilt:
+            found = (Reason("priority", "priority", "not drawn; its terms are no longer at hand"),)
+        elif not found:
+            stage = "value"  # the last one before the arbitration, which it did not reach
+            found = (Reason("value", "value", "stopped when it was decided, yet nothing that stops it is found now; please report this as a fault"),)
         return ActionExplanation(name, treatment, channel, False, None, stage, found)
 
     def _stages(self, c: int) -> Iterable[tuple[str, list[Reason]]]:
@@ -247,4 +256,4 @@ class DecisionReading:
 def _until(suppression: Suppression) -> str:
     if suppression.until_us is None:
         return "suppressed without end"
-    return f"suppressed until {(_EPOCH + timedelta(microseconds=suppression.until_us)).isoformat()}"
+    return f"suppressed until {moment_of(suppression.until_us).isoformat()}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Mapping, Sequence
 from copy import copy, deepcopy
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from itertools import chain, compress, repeat
 from operator import is_not, itemgetter
 from types import NoneType
@@ -23,6 +23,7 @@ from nba_engine.errors import FactsError
 from nba_engine.facts import values as convert
 from nba_engine.facts.columns import KINDS, MISSING, NULL, VALUE, Column, columns_of
 from nba_engine.facts.vocabulary import Vocabulary
+from nba_engine.moments import EPOCH
 from nba_engine.schema import BUILT_IN_FACTS, Fact
 
 UNKNOWN_NAMES_MAX = 1000
@@ -31,8 +32,7 @@ SHAPES_MAX = 1000
 _ABSENT = convert.ABSENT
 _TEXT, _ZEROS = {str}, repeat(0)
 _AbsentType = type(_ABSENT)
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
-_PLAIN = {"int": (int, 0), "double": (float, 0.0), "bool": (bool, False), "string": (str, ""), "timestamp": (datetime, _EPOCH),
+_PLAIN = {"int": (int, 0), "double": (float, 0.0), "bool": (bool, False), "string": (str, ""), "timestamp": (datetime, EPOCH),
           "duration": (timedelta, timedelta(0)), "other": (object, None), "list": (list, [])}
 """Kind -> the Python type that needs no second look, and what stands in for null and missing."""
 
@@ -114,7 +114,7 @@ class Encoder:
                 values, 0, *found[self._numbers],
                 *map(dict.get, self._string_codes, found[self._strings], _ZEROS),
                 self._channel_codes.get(channel, 0), self._direction_codes.get(direction, 0),
-                *[(d := v - _EPOCH).days * 86_400_000_000 + d.seconds * 1_000_000 + d.microseconds for v in found[self._times]], now_us,
+                *[(d := v - EPOCH).days * 86_400_000_000 + d.seconds * 1_000_000 + d.microseconds for v in found[self._times]], now_us,
                 *[d.days * 86_400_000_000 + d.seconds * 1_000_000 + d.microseconds for d in found[self._durations]],
                 *[len(v) if isinstance(v, Mapping) else 0 for v in found[self._others]], *map(len, lists))
         except (struct.error, TypeError):
@@ -123,6 +123,15 @@ class Encoder:
         coded = np.fromiter(ends + items, np.int32, n + len(items))
         null_structs = [f.name for f in self._structs if facts.get(f.name, _ABSENT) is None] if self._structs else ()
         return Row(values, shape.states, coded[n:], coded[None, :n], (*found[:self._first_list], *lists), null_structs)
+
+    def encode_again(self, facts: Mapping[str, Any], now_us: int, channel: str | None, direction: str | None) -> Row:
+        """As `encode`, for facts that were taken under another catalog: those that are declared otherwise here are missing."""
+        while True:
+            try:
+                return self.encode(facts, now_us, channel, direction)
+            except FactsError as error:
+                odd = error.fact.partition(".")[0]
+                facts = {name: value for name, value in facts.items() if odd and name.partition(".")[0] != odd}
 
     def frozen(self) -> Encoder:
         """An encoder that gives texts the codes they have now, whatever is learned meanwhile."""
@@ -257,7 +266,7 @@ def _is_plain(column: Column) -> bool:
 
 
 def _expected(column: Column) -> type:
-    """The type that needs no second look: none where values can hold others that the caller could still change."""
-    if column.kind == "list" and column.type.parameters[0].kind in ("list", "map", "struct", "dyn"):
+    """The type that needs no second look: none where values hold others that must be of a type, or that the caller could still change."""
+    if column.kind == "list" and not column.has_vocabulary:
         return object
     return _PLAIN[column.kind][0]

@@ -136,7 +136,8 @@ class Features:
         `values` int64[n, n_columns], `states` uint8[n, n_columns], `item_codes` int32[n_items], `item_offsets` int32[n, n_lists + 1] as in
         encoded rows; `index_out` int32 and `value_out` float64 hold n rows of at least `active_max`, `n_active_out` int64[n] says how many.
         """
-        _fill_features(values, states, item_codes, item_offsets, self._blocks, self._scaling, index_out, value_out, n_active_out, self._now)
+        _fill_features(values, states, item_codes, item_offsets, self._blocks, self._scaling, np.empty(len(self._scaling)), index_out, value_out,
+                       n_active_out, self._now)
 
     def frozen(self) -> Features:
         """Features that read numbers as these do now, whatever is observed meanwhile."""
@@ -219,9 +220,11 @@ def _active_of(kind: int, categories_max: int) -> int:
 
 
 @kernel
-def _fill_features(values, states, item_codes, item_offsets, blocks, scaling, index_out, value_out, n_active_out, now):
+def _fill_features(values, states, item_codes, item_offsets, blocks, scaling, numbers, index_out, value_out, n_active_out, now):
+    """`numbers` f64[n_numbers] is scratch."""
     for r in range(values.shape[0]):
-        n_active_out[r] = _fill_row(values[r], states[r], item_codes, item_offsets[r], blocks, scaling, index_out[r], value_out[r], now)
+        _fill_numbers(values[r], states[r], blocks, numbers, now)
+        n_active_out[r] = _fill_row(values[r], states[r], item_codes, item_offsets[r], blocks, scaling, numbers, index_out[r], value_out[r])
 
 
 @kernel
@@ -231,33 +234,32 @@ def _fill_observed(values, states, item_codes, item_offsets, ranks, blocks, scal
     for r in range(values.shape[0]):
         _fill_numbers(values[r], states[r], blocks, numbers, now)
         _scaling._fill_scaling(numbers, scaling)
-        n = _fill_row(values[r], states[r], item_codes, item_offsets[r], blocks, scaling, index_out[r], value_out[r], now)
+        n = _fill_row(values[r], states[r], item_codes, item_offsets[r], blocks, scaling, numbers, index_out[r], value_out[r])
         if ranks[r] > 1:
             n = _append(first_rank + min(ranks[r], RANK_MAX) - 2, 1.0, index_out[r], value_out[r], n)
         n_active_out[r] = n
 
 
 @kernel
-def _fill_row(values, states, item_codes, item_offsets, blocks, scaling, index_out, value_out, now):
+def _fill_row(values, states, item_codes, item_offsets, blocks, scaling, numbers, index_out, value_out):
+    """One row's features; `numbers` as `_fill_numbers` gives them."""
     index_out[0] = 0
     value_out[0] = 1.0
     n = 1
     for b in range(blocks.shape[0]):
-        block = blocks[b]
-        kind, column, first, size = block[_KIND], block[_COLUMN], block[_FIRST], block[_SIZE]
+        kind, column, first, size, place = blocks[b, _KIND], blocks[b, _COLUMN], blocks[b, _FIRST], blocks[b, _SIZE], blocks[b, _NUMBER]
         if kind == _CROSS:
-            a, b = blocks[column], blocks[block[_NUMBER]]
-            n = _crosses.append_cross(_side_kind(a), _side_place(a, values, states, scaling, now), _side_kind(b),
-                                      _side_place(b, values, states, scaling, now), first, index_out, value_out, n)
+            one, other = blocks[column], blocks[place]
+            n = _crosses.append_cross(_side_kind(one), _side_place(one, values, states, scaling, numbers), _side_kind(other),
+                                      _side_place(other, values, states, scaling, numbers), first, index_out, value_out, n)
             continue
         state = states[column]
         if kind >= _INT and state == 0:
             if kind == _CYCLE:
                 n = _append_cycle(values[column], first, index_out, value_out, n)
                 continue
-            number = _number(values, column, kind, now)
-            if not math.isnan(number):
-                n = _append_number(number, scaling, block[_NUMBER], first, index_out, value_out, n)
+            if not math.isnan(numbers[place]):
+                n = _append_number(numbers[place], scaling, place, first, index_out, value_out, n)
                 continue
             state = _NULL
         if state != 0:
@@ -269,7 +271,7 @@ def _fill_row(values, states, item_codes, item_offsets, blocks, scaling, index_o
             n = _append(first + _category(values[column], size), 1.0, index_out, value_out, n)
         else:
             start = n
-            for i in range(item_offsets[block[_NUMBER]], item_offsets[block[_NUMBER] + 1]):
+            for i in range(item_offsets[place], item_offsets[place + 1]):
                 feature = first + _category(item_codes[i], size)
                 if not _holds(index_out, start, n, feature):
                     n = _append(feature, 1.0, index_out, value_out, n)
@@ -278,6 +280,7 @@ def _fill_row(values, states, item_codes, item_offsets, blocks, scaling, index_o
 
 @kernel
 def _fill_numbers(values, states, blocks, numbers, now):
+    """The number that each column of numbers stands for; NaN where it stands for none."""
     for b in range(blocks.shape[0]):
         kind, column, number = blocks[b, _KIND], blocks[b, _COLUMN], blocks[b, _NUMBER]
         if kind == _INT or kind == _DOUBLE or kind == _AGE:
@@ -310,7 +313,7 @@ def _number(values, column, kind, now):
     """The number that a column stands for, within +/- 1e100 so that its square is finite; NaN where it is none."""
     value = values[column]
     if kind == _DOUBLE:
-        return min(max(values.view(np.float64)[column], -1e100), 1e100)
+        return min(max(np.int64(value).view(np.float64), -1e100), 1e100)  # one number: a view of the array would cost more than all else here
     if kind == _AGE:
         days = (np.float64(values[now]) - np.float64(value)) / _US_PER_DAY
         return math.copysign(math.log1p(abs(days)), days)
@@ -324,12 +327,12 @@ def _side_kind(block):
 
 
 @scalar
-def _side_place(block, values, states, scaling, now):
+def _side_place(block, values, states, scaling, numbers):
     """Where a column stands as a side of a cross: a number's z, NaN where it is absent; else the place of its category."""
     kind, column = block[_KIND], block[_COLUMN]
     if kind <= _TEXT:
         return np.float64(_crosses.category_place(kind, values[column], states[column]))
-    return _standard(_number(values, column, kind, now), scaling, block[_NUMBER]) if states[column] == 0 else math.nan
+    return _standard(numbers[block[_NUMBER]], scaling, block[_NUMBER])
 
 
 @scalar

@@ -43,9 +43,9 @@ def _fill_scaling(numbers, scaling):
         number = numbers[i]
         if math.isnan(number):
             continue
-        scaling[i, COUNT] += 1.0
-        step = number - scaling[i, MEAN]
-        scaling[i, MEAN] += step / scaling[i, COUNT]
-        scaling[i, SQUARES] += step * (number - scaling[i, MEAN])
-        if scaling[i, SQUARES] > 0.0:
-            scaling[i, INVERSE] = math.sqrt(scaling[i, COUNT] / scaling[i, SQUARES])
+        count, step = scaling[i, COUNT] + 1.0, number - scaling[i, MEAN]
+        mean = scaling[i, MEAN] + step / count
+        squares = scaling[i, SQUARES] + step * (number - mean)
+        scaling[i, COUNT], scaling[i, MEAN], scaling[i, SQUARES] = count, mean, squares
+        if squares > 0.0:
+            scaling[i, INVERSE] = math.sqrt(count / squares)

@@ -20,6 +20,7 @@ from nba_engine.errors import FactsError, RequestError
 from nba_engine.facts import values as convert
 from nba_engine.facts.columns import MISSING, NULL, Column
 from nba_engine.facts.encoding import Encoder, Row
+from nba_engine.moments import duration_us, epoch_us
 from nba_engine.schema import BUILT_IN_FACTS, TIMESTAMP
 
 Ints = npt.NDArray[np.int64]
@@ -72,7 +73,7 @@ def encode_table(encoder: Encoder, table: pa.Table, now_us: Ints, places: Sequen
     wrong type.
     """
     profiles = [encoder.flattened(profile) for profile in profiles]
-    n, columns = table.num_rows, encoder.columns
+    n, columns = len(now_us), encoder.columns
     values, states = np.zeros((n, len(columns)), np.int64), np.full((n, len(columns)), MISSING, np.uint8)
     texts: dict[int, Texts] = {}
     given_columns = dict(zip(table.column_names, table.columns, strict=True))
@@ -92,7 +93,7 @@ def encode_table(encoder: Encoder, table: pa.Table, now_us: Ints, places: Sequen
             values[:, i] = found[1]
         else:
             values[:, i] = _numbers(array, encoder, column, texts, i)
-        states[:, i] = np.where(_nulls(array), NULL, 0)
+        states[:, i] = _nulls(array) * np.uint8(NULL) if array.null_count else 0
         if absent is not None:
             states[absent, i] = MISSING
     _fill_built_in(encoder, now_us, places, place, values, states)
@@ -106,14 +107,32 @@ def check_table(encoder: Encoder, table: pa.Table) -> None:
     given = dict(zip(table.column_names, table.columns, strict=True))
     for i, column in enumerate(encoder.columns):
         array, _ = (None, None) if column.fact in BUILT_IN_FACTS else _array_of(given, column.name)
-        if array is None or (pa.types.is_integer(array.type) and not pa.types.is_uint64(array.type) and column.kind in ("int", "double")):
+        if array is None or _is_settled(array.type, column.kind):
             continue
-        if not (_is_text_list(column) and _texts(array, encoder, column) is not None):
+        if not (_is_text_list(column) and _flat_texts(array, column) is not None):
             _numbers(array, encoder, column, {}, i)
 
 
-def learn_texts(encoder: Encoder, table: pa.Table) -> None:
-    """Give codes to the texts of a table's facts that have none yet, in the order in which learning row after row would."""
+def _is_settled(type_: pa.DataType, kind: str) -> bool:
+    """Whether all values of this type are taken for a fact, or an item of a list, of a kind."""
+    is_ = pa.types
+    if is_.is_integer(type_):
+        return kind in ("int", "double") and not is_.is_uint64(type_)
+    return (kind == "double" and is_.is_floating(type_)) or (kind == "bool" and is_.is_boolean(type_)) or (kind == "string" and _is_text(type_))
+
+
+def table_of(given: Any) -> pa.Table:
+    """What a caller gives as a table, as one of pyarrow's; RequestError where it cannot be read as such."""
+    try:
+        return given if isinstance(given, pa.Table) else pa.table(given)
+    except (TypeError, ValueError, OverflowError, pa.ArrowException) as error:  # texts that are no valid Unicode are a ValueError
+        raise RequestError(f"the table is a {type(given).__name__} that cannot be read ({error}); give a pyarrow Table, a data frame that exports "
+                           "Arrow, or a mapping of names to columns of one length and type", "table") from error
+
+
+def learn_texts(encoder: Encoder, table: pa.Table) -> pa.Table:
+    """Give codes to the texts of a table's facts that have none yet, in the order in which learning row after row would; the table with its columns
+    of texts as dictionaries, so that no text is looked at twice."""
     given = dict(zip(table.column_names, table.columns, strict=True))
     for column in encoder.columns:
         if not column.has_vocabulary or column.fact in BUILT_IN_FACTS:
@@ -121,10 +140,17 @@ def learn_texts(encoder: Encoder, table: pa.Table) -> None:
         array, _ = _array_of(given, column.name)
         if array is None:
             continue
+        if column.name in given and _is_text(array.type) and not pa.types.is_dictionary(array.type):
+            array = array.dictionary_encode()
+            given[column.name] = pa.chunked_array([array])
+            texts = array.dictionary.to_pylist()
+        else:
+            texts = _distinct_texts(array, column)
         codes = encoder.vocabulary.codes(column.name)
-        for text in _distinct_texts(array, column):
+        for text in texts:
             if text not in codes:
                 encoder.vocabulary.learn(column.name, text)
+    return pa.table(given)
 
 
 def _distinct_texts(array: pa.Array, column: Column) -> list[str]:
@@ -170,7 +196,7 @@ def moments_of(column: pa.ChunkedArray, default_us: int | None) -> Ints:
 
 def _moment(value: Any, row: int) -> int:
     try:
-        return convert.epoch_us(convert.plain(value, TIMESTAMP, "at"))
+        return epoch_us(convert.plain(value, TIMESTAMP, "at"))
     except FactsError as error:
         raise RequestError(f"row {row}: {error}", "table") from None
 
@@ -219,7 +245,7 @@ def _numbers(array: pa.Array, encoder: Encoder, column: Column, texts: dict[int,
         if kind == "double" and (is_.is_floating(array.type) or is_.is_integer(array.type)):
             return np.ascontiguousarray(_filled(array.cast(pa.float64(), safe=False), 0.0)).view(np.int64)
         if kind == "bool" and is_.is_boolean(array.type):
-            return _filled(array.cast(pa.uint8()), 0).astype(np.int64)
+            return _filled(array.cast(pa.uint8()), 0)
         if kind == "timestamp" and is_.is_timestamp(array.type) and array.type.tz is not None:
             return _moments(array.cast(options=_TO_US).cast(pa.int64()), column.name)
         if kind == "timestamp" and is_.is_int64(array.type):
@@ -227,8 +253,9 @@ def _numbers(array: pa.Array, encoder: Encoder, column: Column, texts: dict[int,
         if kind == "duration" and is_.is_duration(array.type):
             return _filled(array.cast(pa.duration("us"), safe=False).cast(pa.int64()), 0)
         if kind == "string" and _is_text(array.type):
-            return _codes(array, encoder.vocabulary.codes(column.name)).astype(np.int64)
-        if kind == "list" and not column.has_vocabulary and (is_.is_list(array.type) or is_.is_large_list(array.type)):
+            return _codes(array, encoder.vocabulary.codes(column.name))
+        if (kind == "list" and (is_.is_list(array.type) or is_.is_large_list(array.type))
+                and _is_settled(array.type.value_type, column.type.parameters[0].kind) and not array.flatten().null_count):
             return _filled(pc.list_value_length(array).cast(pa.int64()), 0)
     except pa.ArrowInvalid as error:
         raise FactsError(f"fact {column.name!r}: {error}; give values of type {column.type}", column.name) from None
@@ -262,8 +289,8 @@ _NUMBER_OF: dict[str, Callable[[Any], int]] = {
     "int": int,
     "double": lambda value: int(np.float64(value).view(np.int64)),
     "bool": int,
-    "timestamp": convert.epoch_us,
-    "duration": lambda value: value.days * 86_400_000_000 + value.seconds * 1_000_000 + value.microseconds,
+    "timestamp": epoch_us,
+    "duration": duration_us,
     "list": len,
     "other": lambda value: len(value) if isinstance(value, Mapping) else 0,
 }
@@ -275,13 +302,20 @@ def _pylist(array: pa.Array) -> list[Any]:
 
 def _texts(array: pa.Array, encoder: Encoder, column: Column) -> Texts | None:
     """Codes and lengths of lists of texts; None where the column is something else."""
+    flat = _flat_texts(array, column)
+    if flat is None:
+        return None
+    return _codes(flat, encoder.vocabulary.codes(column.name)), _filled(pc.list_value_length(array).cast(pa.int32()), 0)
+
+
+def _flat_texts(array: pa.Array, column: Column) -> pa.Array | None:
+    """The texts of all lists, one behind the other; None where the column is something else."""
     if not ((pa.types.is_list(array.type) or pa.types.is_large_list(array.type)) and _is_text(array.type.value_type)):
         return None
     flat = array.flatten()
     if flat.null_count:
         raise FactsError(f"fact {column.name!r}: a list holds null, need a list of {column.type.parameters[0]}", column.name)
-    lengths = _filled(pc.list_value_length(array).cast(pa.int32()), 0)
-    return _codes(flat, encoder.vocabulary.codes(column.name)), lengths
+    return flat
 
 
 def _codes(array: pa.Array, codes: Mapping[str, int]) -> npt.NDArray[np.int32]:

@@ -13,7 +13,8 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from nba_engine.errors import FactsError
-from nba_engine.schema import Type
+from nba_engine.moments import moment_of
+from nba_engine.schema import UINT_MAX, Type, UInt
 
 
 class _Absent:
@@ -26,7 +27,6 @@ class _Absent:
 ABSENT = _Absent()
 """Stands for a fact that was not given."""
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _FIRST, _LAST = (moment.replace(tzinfo=timezone.utc) for moment in (datetime.min, datetime.max))
 _DURATION = re.compile(r"[-+]?(\d+(\.\d*)?(h|ms|m|s|us))+")
 _DURATION_PART = re.compile(r"(\d+(?:\.\d*)?)(h|ms|m|s|us)")
@@ -37,12 +37,6 @@ def plain(value: Any, type_: Type, name: str) -> Any:
     """`value` as the plain Python value of `type_`; FactsError names the fact, what came and what is needed."""
     convert = _CONVERTERS.get(type_.kind)
     return value if convert is None else convert(value, type_, name)
-
-
-def epoch_us(moment: datetime) -> int:
-    """Microseconds since 1970 UTC of an aware datetime, exactly."""
-    since = moment - _EPOCH
-    return since.days * 86_400_000_000 + since.seconds * 1_000_000 + since.microseconds
 
 
 def flatten(name: str, value: Any, type_: Type) -> dict[str, Any]:
@@ -94,7 +88,7 @@ def _timestamp(value: Any, type_: Type, name: str) -> datetime:
             raise _wrong(value, needed, name) from None
     elif isinstance(value, numbers.Integral) and not _is_bool(value):
         try:
-            return _EPOCH + timedelta(microseconds=int(value))
+            return moment_of(int(value))
         except OverflowError:
             raise _wrong(value, "epoch microseconds of a year from 1 to 9999", name) from None
     if not isinstance(value, datetime):
@@ -110,7 +104,10 @@ def _timestamp(value: Any, type_: Type, name: str) -> datetime:
 def _duration(value: Any, type_: Type, name: str) -> timedelta:
     if isinstance(value, str) and _DURATION.fullmatch(value):
         total_us = sum(float(number) * _UNIT_US[unit] for number, unit in _DURATION_PART.findall(value))
-        return timedelta(microseconds=-total_us if value.startswith("-") else total_us)
+        try:
+            return timedelta(microseconds=-total_us if value.startswith("-") else total_us)
+        except OverflowError:
+            raise _wrong(value, "a duration of less than 2.7 million years", name) from None
     if not isinstance(value, timedelta):
         raise _wrong(value, "a timedelta or a text such as '36h'", name)
     return value
@@ -131,11 +128,11 @@ def _map(value: Any, type_: Type, name: str) -> dict[Any, Any]:
     return {plain(k, key_type, name): None if v is None else plain(v, value_type, name) for k, v in value.items()}
 
 
-def _uint(value: Any, type_: Type, name: str) -> int:
+def _uint(value: Any, type_: Type, name: str) -> UInt:
     number = _int(value, type_, name)
-    if not 0 <= number < 2**64:
+    if not 0 <= number <= UINT_MAX:
         raise _wrong(value, "an int from 0 to 2**64 - 1", name)
-    return number
+    return UInt(number)
 
 
 def _bytes(value: Any, type_: Type, name: str) -> bytes:

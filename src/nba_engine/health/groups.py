@@ -40,7 +40,10 @@ class Cell(msgspec.Struct, gc=False):
 
 
 class Groups:
-    """The sensitive facts of a plan and their groups. Facts keep their counts by name while the catalog declares them."""
+    """The sensitive facts of a plan and their groups. Facts keep their counts by name while the catalog declares them.
+
+    `facts`: the groups of each; empty where there is none, and then there is nothing to count.
+    """
 
     def __init__(self) -> None:
         self.facts: dict[str, dict[str, Cell]] = {}
@@ -49,15 +52,14 @@ class Groups:
         self._plan: Plan | None = None
 
     def use(self, plan: Plan) -> None:
-        """Watch the facts that this plan declares sensitive."""
+        """Watch the facts that this plan declares sensitive; of one that is of another type now, the groups begin anew."""
+        types = {} if self._plan is None else {column.name: column.type for column in self._plan.encoder.columns}
         self._plan = plan
         given = [(i, column) for i, column in enumerate(plan.encoder.columns) if column.fact not in BUILT_IN_FACTS]
         self._places = [(column.name, i, place) for place, (i, column) in enumerate(given) if column.fact.sensitive and column.type.kind in KINDS]
-        self.facts = {name: self.facts.get(name, {}) for name, _, _ in self._places}
-        self._since = {name: self._since.get(name, {}) for name in self.facts}
-
-    def __bool__(self) -> bool:
-        return bool(self._places)
+        same = {column.name for _, column in given if types.get(column.name) == column.type}
+        self.facts = {name: self.facts.get(name, {}) if name in same else {} for name, _, _ in self._places}
+        self._since = {name: self._since.get(name, {}) if name in same else {} for name in self.facts}
 
     def decided(self, kept: Kept) -> None:
         """Count a decision and what it offered."""
@@ -81,11 +83,9 @@ class Groups:
     def _cells(self, kept: Kept) -> list[Cell]:
         """The subject's group of each fact."""
         row = kept.judgement.row
-        if kept.plan is self._plan:
-            values = [row.given[place] if row.states[0, i] == VALUE else None for _, i, place in self._places]
-        else:  # decided under an earlier catalog
-            facts = kept.plan.encoder.facts_of(row)
-            values = [facts.get(name) for name, _, _ in self._places]
+        if self._plan is not None and kept.plan is not self._plan:  # decided under an earlier catalog
+            row = self._plan.encoder.encode_again(kept.plan.encoder.facts_of(row), kept.judgement.at_us, None, None)
+        values = [row.given[place] if row.states[0, i] == VALUE else None for _, i, place in self._places]
         return [self._cell(self.facts[name], group_of(value)) for (name, _, _), value in zip(self._places, values, strict=True)]
 
     def _cell(self, cells: dict[str, Cell], group: str) -> Cell:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from datetime import datetime, timedelta, timezone
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from nba_engine.challenger import Differences
@@ -15,11 +15,11 @@ from nba_engine.health.drift import Alarm
 from nba_engine.health.groups import Cell
 from nba_engine.health.tallies import ONE, Tally, summed
 from nba_engine.health.watch import Seen
+from nba_engine.moments import EPOCH, moment_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _Z = 1.959963984540054
 FAIR_RATIOS = (0.8, 1.25)
 """A group is flagged where its whole interval lies outside: the four-fifths rule of the Uniform Guidelines on Employee Selection Procedures, 1978."""
@@ -114,7 +114,7 @@ class Health:
     def alarms(self) -> tuple[ActionHealth, ...]:
         """The actions that have raised an alarm, the latest first."""
         found = [row for row in self.actions if row.level == "action" and row.alarm_at is not None]
-        return tuple(sorted(found, key=lambda row: row.alarm_at or _EPOCH, reverse=True))
+        return tuple(sorted(found, key=lambda row: row.alarm_at or EPOCH, reverse=True))
 
     def table(self) -> pa.Table:
         """A row per action and treatment, and one for all."""
@@ -142,7 +142,7 @@ class Health:
 
 def report(seen: Seen) -> Health:
     """The report of what was seen. Cost: some 50 us per action."""
-    promoted_at = None if seen.promoted_at_us is None else _time(seen.promoted_at_us)
+    promoted_at = None if seen.promoted_at_us is None else moment_of(seen.promoted_at_us)
     comparisons = _comparisons(seen.compared, 1 if promoted_at is None else -1)
     return Health(tuple(_actions(seen)), tuple(_groups(seen)), tuple(comparisons), seen.in_charge, seen.in_shadow, promoted_at,
                   tuple(seen.crosses))
@@ -170,7 +170,7 @@ def _row(level: str, action: str | None, treatment: str | None, tally: Tally, al
     low, high = _wilson(recent.positives / ONE, recent.n)
     n_alarms, alarm = alarms or (0, None)
     raised = (None, None, *[math.nan] * 4) if alarm is None else (
-        _time(alarm.at_us), _time(alarm.since_us), alarm.rate_before, alarm.rate_since, alarm.loss_before, alarm.loss_since)
+        moment_of(alarm.at_us), moment_of(alarm.since_us), alarm.rate_before, alarm.rate_since, alarm.loss_before, alarm.loss_since)
     return ActionHealth(
         level, action, treatment, tally.impressions, _ratio(tally.random, tally.impressions * ONE), tally.answers, tally.positives / ONE,
         _ratio(tally.positives, tally.answers * ONE), recent.n, observed, predicted, _ratio(observed, predicted), _ratio(low, predicted),
@@ -234,10 +234,6 @@ def _entropy(rate: float) -> float:
 
 def _ratio(above: float, below: float) -> float:
     return above / below if below else math.nan
-
-
-def _time(at_us: int) -> datetime:
-    return _EPOCH + timedelta(microseconds=at_us)
 
 
 def _table(kind: type, rows: Sequence[Any]) -> pa.Table:

@@ -20,7 +20,7 @@ from nba_engine.health.tallies import ONE, Compared, Tally
 if TYPE_CHECKING:
     from nba_engine.catalog.plan import Plan
     from nba_engine.ledger import Kept
-    from nba_engine.records import Decision, Offer
+    from nba_engine.records import Offer
 
 _COARSER = 8
 """Bits by which a detector's units are coarser than those of tallies."""
@@ -67,41 +67,39 @@ class Watch:
 
     def use(self, plan: Plan) -> None:
         """Go on under another catalog; counts are kept by name, also of actions that leave and come back."""
-        law = plan.exploration
-        share = 0.0 if law.kind == GREEDY else law.uniform_share
-        self._by_chance = 1.0 if law.kind == UNIFORM else share + (1.0 - share) * law.epsilon if law.kind == EPSILON else share
-        self._null_actions = int(plan.null_candidate >= 0)
-        self._closed = {key for key, candidate in plan.candidate_of.items() if not plan.explores[candidate]}
-        self._uniform_groups = {group.name for group in plan.control_groups if group.kind == "uniform"}
+        self._plan, self._by_chance = plan, _by_chance(plan)
         self.groups.use(plan)
 
-    def presented(self, kept: Kept, position: int, sign: int = 1) -> None:
+    def presented(self, kept: Kept, offer: Offer, sign: int = 1) -> None:
         """An offer reached its subject, or with `sign` -1 did not after all."""
-        offer = kept.decision.offers[position]
-        tally = self._tally(offer.action, offer.treatment)
+        tally = self.tallies.get((offer.action, offer.treatment)) or self._tally(offer.action, offer.treatment)
         tally.impressions += sign
-        tally.random += sign * self._random(kept.decision, offer)
+        tally.random += sign * self._random(kept, offer)
 
-    def answered(self, kept: Kept, position: int, reward: float, at_us: int) -> int:
+    def answered(self, kept: Kept, offer: Offer, reward: float, at_us: int) -> int:
         """An offer's answer taught the models; returns the number that takes it back."""
-        offer = kept.decision.offers[position]
         answers = self.answers.get(offer.action)
         if answers is None:
             answers = self.answers[offer.action] = Answers()
         latest = answers.latest
-        latest.append((offer.treatment, offer.propensity, reward))
-        if len(latest) == 1:
+        n = len(latest)
+        if n == 0:
             answers.since_us = at_us
-        number = answers.drift.n + len(latest) - 1
-        if self.groups:
+        latest.append((offer.treatment, offer.propensity, reward))
+        number = answers.drift.n + n
+        if self.groups.facts:
             self.groups.answered(kept, offer.action, int(reward * ONE + 0.5), number)
-        if len(latest) == STRETCH:
+        if n + 1 == STRETCH:
             self._fold(offer.action, answers, at_us)
         return number
 
-    def taken_back(self, kept: Kept, position: int, reward: float, number: int) -> None:
+    @property
+    def n_taught(self) -> int:
+        """How many answers taught so far, those taken back since among them."""
+        return sum(answers.drift.n + len(answers.latest) for answers in self.answers.values())
+
+    def taken_back(self, kept: Kept, offer: Offer, reward: float, number: int) -> None:
         """An answer holds no longer; `number` is what `answered` returned."""
-        offer = kept.decision.offers[position]
         answers = self.answers[offer.action]
         if number >= answers.drift.n:
             answers.latest[number - answers.drift.n] = None
@@ -109,7 +107,7 @@ class Watch:
             compared = Compared.of(offer.propensity, reward)
             answers.drift.take_back(compared.loss >> _COARSER, compared.reward >> _COARSER, number)
             self._tally(offer.action, offer.treatment).add(number, compared, -1)
-        if self.groups:
+        if self.groups.facts:
             self.groups.taken_back(kept, offer.action, int(reward * ONE + 0.5), number)
 
     def _fold(self, action: str, answers: Answers, at_us: int) -> None:
@@ -161,13 +159,23 @@ class Watch:
             found = self.tallies[key] = Tally()
         return found
 
-    def _random(self, decision: Decision, offer: Offer) -> int:
-        """The chance, in units, that chance and not the model chose this offer: certain in a uniform control group; else what uniform choice put
-        into its selection probability, n being the actions that competed with it."""
+    def _random(self, kept: Kept, offer: Offer) -> int:
+        """The chance, in units, that chance and not the model chose this offer: certain in a uniform control group; else what uniform choice, as the
+        decision's own catalog has it, put into its selection probability, n being the actions that competed with it."""
+        decision, plan = kept.decision, kept.plan
         if decision.control_group is not None:
-            return ONE if decision.control_group in self._uniform_groups else 0
-        if self._by_chance == 0.0 or (self._closed and (offer.action, offer.treatment) in self._closed):
+            return ONE if any(group.name == decision.control_group and group.kind == "uniform" for group in plan.control_groups) else 0
+        by_chance = self._by_chance if plan is self._plan else _by_chance(plan)
+        candidate = plan.candidate_of.get((offer.action, offer.treatment))
+        if by_chance == 0.0 or (candidate is not None and not plan.explores[candidate]):
             return 0
-        n = decision.funnel["value"] - self._null_actions - offer.rank + 1
-        share = self._by_chance / ((n if n > 1 else 1) * offer.selection_probability)
+        n = decision.funnel["value"] - (plan.null_candidate >= 0) - offer.rank + 1
+        share = by_chance / ((n if n > 1 else 1) * offer.selection_probability)
         return int(ONE * share + 0.5) if share < 1.0 else ONE
+
+
+def _by_chance(plan: Plan) -> float:
+    """The chance of a uniform choice."""
+    law = plan.exploration
+    share = 0.0 if law.kind == GREEDY else law.uniform_share
+    return 1.0 if law.kind == UNIFORM else share + (1.0 - share) * law.epsilon if law.kind == EPSILON else share

@@ -1,6 +1,7 @@
 """Durable memory: one ordered record of what was decided, what came back and what was learned, and how it becomes bytes.
 
-Nothing here knows what an entry means; `engine` and `learning` write entries and read them back.
+`store` keeps entries in order and knows nothing of their meaning, `entries` says what kinds there are and how decisions and outcomes become payloads,
+`codec` turns plain records into bytes. `memory` writes the entries and plays them back after a restart, `exporting` reads them for analysts.
 """
 
 from __future__ import annotations

@@ -19,9 +19,10 @@ import msgspec
 import numpy as np
 
 from nba_engine.errors import StoreError
+from nba_engine.moments import duration_us
+from nba_engine.schema import UInt
 
 _TIMEDELTA, _ARRAY = 1, 2
-_MICROSECOND = timedelta(microseconds=1)
 _PLAIN = frozenset({type(None), bool, int, float, str, bytes})
 
 
@@ -100,10 +101,12 @@ def _encodable(value: Any, place: str, key: Any) -> Any:
         return _encodable_dict(value, f"{place}.{key}")  # pyright: ignore[reportUnknownArgumentType]
     if kind is np.ndarray and value.dtype.kind in "biufUSMm":
         return _array_extension(value)
+    if kind is UInt:
+        return int(value)
     if isinstance(value, np.generic) and value.dtype.kind in "biufUS":
         return value.item()
     if kind is timedelta:
-        return msgspec.msgpack.Ext(_TIMEDELTA, struct.pack("<q", value // _MICROSECOND))
+        return msgspec.msgpack.Ext(_TIMEDELTA, struct.pack("<q", duration_us(value)))
     if kind is datetime and value.tzinfo is not None:
         return value
     what = "a datetime without a zone" if kind is datetime else f"a value of type {kind.__name__}"
@@ -120,7 +123,7 @@ def _array_extension(array: Any) -> msgspec.msgpack.Ext:
 
 def _decode_extension(code: int, data: memoryview) -> Any:
     if code == _TIMEDELTA:
-        return struct.unpack("<q", data)[0] * _MICROSECOND
+        return timedelta(microseconds=struct.unpack("<q", data)[0])
     if code == _ARRAY:
         start = 2 + struct.unpack_from("<H", data)[0]
         dtype, shape = _DECODER.decode(data[2:start])

@@ -34,10 +34,12 @@ _INT64 = 2**63
 _ROWS_PER_STATEMENT = (256, 64, 16, 4, 3, 2, 1)
 _TABLES = """
 CREATE TABLE entries(sequence INTEGER PRIMARY KEY, kind TEXT NOT NULL, key TEXT NOT NULL, at_us INTEGER NOT NULL, payload BLOB NOT NULL);
-CREATE INDEX entries_by_key ON entries(kind, key);
+CREATE INDEX entries_by_key ON entries(key, kind);
 CREATE TABLE snapshots(sequence INTEGER PRIMARY KEY, payload BLOB NOT NULL);
 CREATE TABLE meta(name TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
+# By key first: a decision and what became of it stand on one page of the index, so a commit writes one where it wrote three. Stores of earlier
+# releases keep theirs by kind, which answers the same questions.
 # An entry whose commit failed halfway is written again under its own sequence: REPLACE makes that harmless.
 _INSERT = {n: "INSERT OR REPLACE INTO entries VALUES " + ",".join(["(?,?,?,?,?)"] * n) for n in _ROWS_PER_STATEMENT}
 _Row = tuple[int, str, str, int, bytes]
@@ -46,7 +48,7 @@ _FIND = "SELECT payload FROM entries WHERE kind = ? AND key = ? ORDER BY sequenc
 
 
 class Entry(NamedTuple):
-    """One remembered thing; `kind` is decision, outcome, history, advance or catalog, `at_us` UTC microseconds."""
+    """One remembered thing: `kind` and `key` as `entries` names them, `at_us` UTC microseconds; what the payload means is not known here."""
 
     sequence: int
     kind: str
@@ -226,7 +228,7 @@ class Store:
                 writer.execute(*statement)
             writer.execute("COMMIT")
         except sqlite3.Error as error:
-            with suppress(sqlite3.Error):
+            with suppress(sqlite3.Error):  # what failed first is what the caller hears
                 writer.rollback()
             raise _store_error(error, self.folder) from error
 
@@ -234,6 +236,8 @@ class Store:
         try:
             with self._read_lock:
                 return self._reader.execute(statement, parameters).fetchall()
+        except UnicodeEncodeError:  # no entry can stand under a key that is no valid Unicode
+            return []
         except sqlite3.Error as error:
             raise _store_error(error, self.folder) from error
 

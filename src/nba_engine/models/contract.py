@@ -7,6 +7,7 @@ the entities on its path, int32[5] (global, issue, group, action, treatment), -1
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Protocol
 
@@ -21,6 +22,8 @@ Floats = npt.NDArray[np.float64]
 
 OUTCOME = 1 << 24
 """One outcome, as receipts and sums count it."""
+
+_THREE = struct.Struct("<3i")
 
 
 class Receipt(msgspec.Struct, frozen=True, eq=False, gc=False):
@@ -41,11 +44,10 @@ class Receipt(msgspec.Struct, frozen=True, eq=False, gc=False):
     def to_bytes(self) -> bytes:
         """Little-endian int32: n_active, n_levels, model, index, entities, deltas, and where the model forgets counted and epoch (two, the lower
         31 bits first). About 2.5 kB at 100 features and 3 levels."""
-        sizes = np.array((self.index.size, self.entities.size, self.model), np.int32)
+        sizes = _THREE.pack(self.index.size, self.entities.size, self.model)
         aged = (self.counted, self.epoch) != (OUTCOME, 0)
-        when = (self.counted, self.epoch & 0x7FFFFFFF, self.epoch >> 31) if aged else ()
-        parts = sizes, self.index, self.entities, self.deltas.reshape(-1), np.array(when, np.int32)
-        return np.concatenate(parts).astype("<i4", copy=False).tobytes()
+        when = _THREE.pack(self.counted, self.epoch & 0x7FFFFFFF, self.epoch >> 31) if aged else b""
+        return b"".join((sizes, self.index, self.entities, self.deltas, when))  # numba runs on little-endian machines only
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Receipt:

@@ -33,10 +33,11 @@ def _fill_updates(index, value, n_active, candidates, rewards, scales, paths, pr
         own = index[r, : n_active[r]]
         expected[r] = _fill_steps(own, value[r], entities[:n_levels], prior, sums, rewards[r], scales[r], work)
         for level in range(n_levels):
-            into, precision, shift = sums[entities[level]], work[0, level], work[1, level]
+            into, precision, shift = sums[entities[level]], work[0, 0], work[1, level]
             for i in range(own.shape[0]):
-                into[own[i], 0] += np.int64(precision[i])
-                into[own[i], 1] += np.int64(shift[i])
+                feature = np.uint32(own[i])
+                into[feature, 0] += np.int64(precision[i])
+                into[feature, 1] += np.int64(shift[i])
 
 
 @kernel
@@ -44,7 +45,7 @@ def _fill_receipt(index, value, entities, prior, sums, reward, scale, work, delt
     """One outcome's step in natural parameters, `scale` to the unit, and the propensity before it."""
     expected = _fill_steps(index, value, entities, prior, sums, reward, scale, work)
     for level in range(entities.shape[0]):
-        precision, shift = work[0, level], work[1, level]
+        precision, shift = work[0, 0], work[1, level]
         for i in range(index.shape[0]):
             deltas[0, i, level] = np.int32(precision[i])
             deltas[1, i, level] = np.int32(shift[i])
@@ -53,16 +54,18 @@ def _fill_receipt(index, value, entities, prior, sums, reward, scale, work, delt
 
 @kernel
 def _fill_steps(index, value, entities, prior, sums, reward, scale, work):
-    """What `_fill_receipt` writes, as whole numbers in work[0] and work[1] f64[n_levels, n_active]: every active coefficient gets the information
-    about eta. Features lie side by side, so that the loops are SIMD."""
+    """What `_fill_receipt` writes, as whole numbers: every active coefficient gets the information about eta, the same of each entity, so that of
+    precision stands once, in work[0, 0] f64[n_active]; work[1] f64[n_levels, n_active]. Features lie side by side, so that the loops are SIMD."""
     mean, variance = _fill_eta(index, value, entities, prior, sums, work)
     gradient, information = _step(mean, variance, reward)
+    precision = work[0, 0]
+    for i in range(index.shape[0]):
+        precision[i] = _fixed(value[i] * value[i] * information, scale)
     for level in range(entities.shape[0]):
-        precision, shift, means, variances = work[0, level], work[1, level], work[2, level], work[3, level]
+        shift, means, variances = work[1, level], work[2, level], work[3, level]
         for i in range(index.shape[0]):
             x = value[i]
             gain = x * x * information
-            precision[i] = _fixed(gain, scale)
             shift[i] = _fixed(gain * (means[i] + variances[i] * x * gradient) + x * gradient, scale)
     return normal_cdf(mean / math.sqrt(1.0 + variance))
 

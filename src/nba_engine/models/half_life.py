@@ -11,7 +11,6 @@ sections II and VI. **Cost** a power per outcome; O(sums) once a tick. See docs/
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt

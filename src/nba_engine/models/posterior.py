@@ -101,8 +101,9 @@ def _fill_sums(prior, index, entities, deltas, sign, sums, packed, work):
     for level in range(entities.shape[0]):
         entity, into, means, deviations = entities[level], sums[entities[level]], work[2, level], work[3, level]
         for i in range(index.shape[0]):
-            into[index[i], 0] += sign * np.int64(deltas[0, i, level])
-            into[index[i], 1] += sign * np.int64(deltas[1, i, level])
+            feature = np.uint32(index[i])
+            into[feature, 0] += sign * np.int64(deltas[0, i, level])
+            into[feature, 1] += sign * np.int64(deltas[1, i, level])
         _fill_beliefs(prior, sums, index, entity, means, deviations)
         of_bias, of_others = prior[BIAS_PRECISION, entity], prior[PRECISION, entity]
         for i in range(index.shape[0]):
@@ -110,17 +111,19 @@ def _fill_sums(prior, index, entities, deltas, sign, sums, packed, work):
             deviations[i] = min(np.rint(math.sqrt(deviations[i] * (of_bias if index[i] == 0 else of_others)) * _INT16_MAX), _INT16_MAX)
         column = _own_column(packed, entity)
         for i in range(index.shape[0]):
-            packed[index[i], 0, column], packed[index[i], 1, column] = np.int16(means[i]), np.int16(deviations[i])
+            feature = np.uint32(index[i])
+            packed[feature, 0, column], packed[feature, 1, column] = np.int16(means[i]), np.int16(deviations[i])
 
 
 @kernel
 def _fill_beliefs(prior, sums, index, entity, means, variances):
-    """`belief` of many features of one entity."""
+    """`belief` of many features of one entity; the bias, if it is among them, comes first."""
     own, unit, at_prior = sums[entity], prior[UNIT, entity], prior[PRECISION, entity]
     for i in range(index.shape[0]):
-        variances[i], means[i] = own[index[i], 0] * unit + at_prior, own[index[i], 1] * unit
-        if index[i] == 0:
-            variances[i], means[i] = own[0, 0] * unit + prior[BIAS_PRECISION, entity], means[i] + prior[BIAS_SHIFT, entity]
+        feature = np.uint32(index[i])  # a number without a sign is not looked at for being negative
+        variances[i], means[i] = own[feature, 0] * unit + at_prior, own[feature, 1] * unit
+    if index.shape[0] > 0 and index[0] == 0:
+        variances[0], means[0] = own[0, 0] * unit + prior[BIAS_PRECISION, entity], means[0] + prior[BIAS_SHIFT, entity]
     for i in range(index.shape[0]):
         variances[i] = 1.0 / variances[i]
         means[i] *= variances[i]

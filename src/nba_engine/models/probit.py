@@ -27,6 +27,9 @@ from nba_engine.models.prior import Prior, prior_table
 from nba_engine.numerics.kernel import kernel, scalar
 from nba_engine.numerics.normal import cdf_and_pdf
 
+_NODE = 0.5 - math.sqrt(1.0 / 12.0)
+"""The first of the two nodes of Gauss and Legendre in [0, 1]."""
+
 
 class Probit:
     """The default propensity model.
@@ -40,7 +43,7 @@ class Probit:
     """
 
     axes: ClassVar[Mapping[str, tuple[str, ...]]] = {
-        "sums": ("entity", "feature", ""), "entities": ("",), "given": ("listed", "feature"), "narrowed": ("listed", ""), "clock": ("",),
+        "sums": ("entity", "feature", ""), "entities": ("listed",), "given": ("listed", "feature"), "narrowed": ("listed", ""), "clock": ("",),
         "version": ("",)}
 
     def __init__(self, n_features: int, paths: Index, n_entities: int, prior: Prior = Prior(), half_life: HalfLife | None = None) -> None:
@@ -64,7 +67,7 @@ class Probit:
 
     def score(self, scratch: tuple[npt.NDArray[np.float32], Floats], index: Index, value: Floats, n_active: Offsets, offsets: Offsets,
               candidates: Index, mean_out: Floats, deviation_out: Floats) -> None:
-        """Write propensity and its standard deviation (delta method: phi(m / c) s / c, c = sqrt(1 + s^2)) for each candidate of each row."""
+        """Write each row's candidates' propensities, the mean of Phi(eta), and its standard deviation, for eta ~ N(m, s^2)."""
         if self._is_behind:
             self._catch_up()
         totals, below = scratch
@@ -172,14 +175,16 @@ class Probit:
         """Learn n outcomes one after the other; the scoring copy follows when it is read next, at O(features * entities)."""
         n, n_levels = len(candidates), self._paths.shape[1]
         expected, scales = np.empty(n) if expected_out is None else expected_out, np.full(n, posterior.SCALE)
-        entities, work = np.empty(n_levels, np.int32), np.empty((4, n_levels, index.shape[1]))
+        entities = np.empty(n_levels, np.int32)
+        if self._work.shape[2] < index.shape[1]:
+            self._work = np.empty((4, n_levels, index.shape[1]))
         times = np.zeros(n, np.int64) if at_us is None else at_us
         for part in self._half_life.runs(times) if self._half_life is not None else (slice(n),):
             if self._half_life is not None:
                 self.advance(int(times[part.start]))
                 scales[part] = [self._half_life.stamp(t)[0] for t in times[part].tolist()]
             filtering._fill_updates(index[part], value[part], n_active[part], candidates[part], rewards[part], scales[part], self._paths,
-                                    self._prior, self._sums, entities, work, expected[part])
+                                    self._prior, self._sums, entities, self._work, expected[part])
         self._is_behind = True
         self.version += n
 
@@ -334,10 +339,17 @@ def _down_to(entity, more, mean, variance, bias, rest, packed, totals, prior):
 
 @scalar
 def _propensity(mean, variance):
-    """(Phi(mean / c), phi(mean / c) * deviation / c) with c = sqrt(1 + variance): the propensity and, by the delta method, its deviation."""
-    inverse = 1.0 / (1.0 + variance)
-    p, density = cdf_and_pdf(mean * math.sqrt(inverse))
-    return p, density * math.sqrt(variance * inverse)
+    """Mean and standard deviation of Phi(eta) under eta ~ N(mean, variance).
+
+    The variance is 2 T(t, 1) - 2 T(t, 1 / root), T the integral of Owen 1956 and root = sqrt(1 + 2 variance), by two nodes of Gauss and Legendre:
+    the deviation is off by 3 % at most within |t| <= 4.
+    """
+    t = min(max(mean / math.sqrt(1.0 + variance), -8.0), 8.0)
+    root = math.sqrt(1.0 + 2.0 * variance)
+    reach = 2.0 * variance / (root * (root + 1.0))  # 1 - 1 / root
+    far, near = 1.0 + (1.0 - _NODE * reach) ** 2, 1.0 + (1.0 - (1.0 - _NODE) * reach) ** 2
+    inside = math.exp(-0.5 * t * t * far) / far + math.exp(-0.5 * t * t * near) / near
+    return cdf_and_pdf(t)[0], math.sqrt(reach * inside / (2.0 * math.pi))
 
 
 @kernel
@@ -354,4 +366,4 @@ def _fill_propensity_with(features, value, n_active, offsets, packed, totals, pr
                 entity = paths[candidates[i], level]
                 if entity >= 0:
                     mean, variance = _down_to(entity, features[i - offsets[r]], mean, variance, bias, rest, packed, totals[r], prior)
-            mean_out[i] = _propensity(mean, variance)[0]
+            mean_out[i] = cdf_and_pdf(mean / math.sqrt(1.0 + variance))[0]

@@ -9,10 +9,8 @@ section 3, before it takes the covariance for diagonal; Minka 2001, "A family of
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
-from scipy.special import ndtr, ndtri
+from scipy.special import ndtr, ndtri, owens_t
 
 from nba_engine.models.contract import Floats
 from nba_engine.models.filtering import _step
@@ -39,4 +37,4 @@ class FullProbit(FullGaussian):
         spread = np.sqrt(1.0 + eta[1])
         t = eta[0] / spread
         mean_out[:] = np.clip(ndtr(t), LEAST, 1.0 - LEAST)
-        deviation_out[:] = np.maximum(np.exp(-0.5 * t * t) / math.sqrt(2.0 * math.pi) * np.sqrt(eta[1]) / spread, LEAST)
+        deviation_out[:] = np.maximum(np.sqrt(np.maximum(ndtr(t) * ndtr(-t) - 2.0 * owens_t(t, 1.0 / np.sqrt(1.0 + 2.0 * eta[1])), 0.0)), LEAST)

@@ -1,1 +1,1 @@
-"""Plain arithmetic shared by the kernels: random numbers, bitsets, the normal distribution. Knows nothing of offers."""
+"""How functions are compiled, and the arithmetic that kernels share: random numbers, bitsets, the normal distribution. Knows nothing of offers."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 Mask = npt.NDArray[np.bool_]
+Ints = npt.NDArray[np.int64]
 
 JUDGED = (*NUMBERS, "at", "outcome_at", "pmf_log", "pmf_target")
 """Columns that are looked at, where a log has them; `action` too where there are distributions."""
@@ -39,10 +40,12 @@ class Finding:
 
 
 class Judge:
-    """Judges chunk behind chunk of one log; what was found so far stands in `findings`, in the order in which it is looked for."""
+    """Judges chunk behind chunk of one log; what was found so far stands in `findings`, in the order in which it is looked for. `repeated`: the rows,
+    ascending, that are known to repeat a decision."""
 
-    def __init__(self) -> None:
+    def __init__(self, repeated: Ints | None = None) -> None:
         self.n_read = 0
+        self._repeated = np.zeros(0, np.int64) if repeated is None else repeated
         self._found: dict[tuple[int, str], Finding] = {}
         self._numbering = Numbering()
         self._usable: Mask = np.zeros(0, np.bool_)
@@ -52,16 +55,18 @@ class Judge:
     def findings(self) -> tuple[Finding, ...]:
         return tuple(self._found[key] for key in sorted(self._found))
 
-    def judged(self, table: pa.Table, repeated: Mask | None) -> pa.Table:
-        """The rows that can be judged, their numbers as float64; of them only the reward may be null. `repeated`: rows known to repeat a decision."""
+    def judged(self, table: pa.Table) -> pa.Table:
+        """The rows of the next chunk that can be judged, their numbers as float64; of them only the reward may be null."""
         import pyarrow as pa
 
         self._usable, self._n_looked_for = np.ones(table.num_rows, np.bool_), 0
-        numbers = {name: _numbers(table, name) for name in NUMBERS if name in table.column_names}
+        numbers = {name: self._numbers(table, name) for name in NUMBERS if name in table.column_names}
         numbers |= self._from_pmfs(table, numbers)
         self._look_at_numbers(table, numbers)
-        if repeated is not None:
-            self._note(repeated, "the decision stands in an earlier row already", True)
+        repeated = np.zeros(table.num_rows, np.bool_)
+        start, stop = np.searchsorted(self._repeated, [self.n_read, self.n_read + table.num_rows])
+        repeated[self._repeated[start:stop] - self.n_read] = True
+        self._note(repeated, "the decision stands in an earlier row already", True)
         if "at" in table.column_names and "outcome_at" in table.column_names:
             self._note(_early(table), "the outcome came back before the decision was made; it cannot have earned this reward", False)
         self.n_read += table.num_rows
@@ -119,6 +124,18 @@ class Judge:
             found["unsupported"] = np.minimum(pmfs["pmf_target"].outside(pmfs["pmf_log"]), 1.0)
         return found
 
+    def _numbers(self, table: pa.Table, name: str) -> Float:
+        """The column as float64[n], NaN where it is null."""
+        import pyarrow as pa
+
+        column = table.column(name)
+        try:
+            return column.cast(pa.float64()).to_numpy(zero_copy_only=False)
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+            row, value = next((i, value) for i, value in enumerate(column.to_pylist()) if not _is_number(value))
+            raise ReplayError(f"column {name} holds {value!r} in row {self.n_read + row}, which is no number; it must say {COLUMNS[name]} "
+                              "(write 0.5 for 50 %, 1 for yes and 0 for no)") from None
+
     def _note(self, odd: Mask, text: str, set_aside: bool) -> None:
         """Rows that were set aside for another cause are not counted again."""
         self._n_looked_for += 1
@@ -133,15 +150,11 @@ class Judge:
                 self._usable = self._usable & ~odd
 
 
-def _numbers(table: pa.Table, name: str) -> Float:
-    """The column as float64[n], NaN where it is null."""
-    import pyarrow as pa
-
+def _is_number(value: Any) -> bool:
     try:
-        column = table.column(name).cast(pa.float64())
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise ReplayError(f"column {name} holds {table.column(name).type} that are no numbers ({error}); it must say {COLUMNS[name]}") from error
-    return column.to_numpy(zero_copy_only=False)
+        return value is None or float(value) is not None
+    except (TypeError, ValueError):
+        return False
 
 
 def _early(table: pa.Table) -> Mask:
@@ -149,14 +162,19 @@ def _early(table: pa.Table) -> Mask:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    from nba_engine.facts.tables import moments_of
-
     at, back = table.column("at"), table.column("outcome_at")
     if pa.types.is_timestamp(at.type) and at.type == back.type:
         early = pc.less(back, at)
         return early.fill_null(False).to_numpy() if pc.any(early).as_py() else np.zeros(len(early), np.bool_)
     known = ~(at.is_null().to_numpy() | back.is_null().to_numpy())
+    return known & (moments(table, "outcome_at", 0) < moments(table, "at", 0))
+
+
+def moments(table: pa.Table, name: str, default_us: int | None) -> Ints:
+    """A column of times as microseconds UTC, the default where it is null."""
+    from nba_engine.facts.tables import moments_of
+
     try:
-        return known & (moments_of(back, 0) < moments_of(at, 0))
+        return moments_of(table.column(name), default_us)
     except RequestError as error:
-        raise ReplayError(f"at and outcome_at must be moments: {error}") from error
+        raise ReplayError(str(error).replace("fact 'at'", f"column {name}")) from error

@@ -19,7 +19,7 @@ from nba_engine.replay.sources import Source, open_source
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from nba_engine.replay.repeats import Repeats
+    from nba_engine.replay.repeats import Ints
 
 
 class Log:
@@ -116,23 +116,22 @@ class Log:
     def chunks(self, columns: Sequence[str] | None = None, advance: Callable[[int, int | None], None] | None = None) -> Iterator[pa.Table]:
         """The rows that can be judged, some 262,000 at a time: these columns (all without) and whatever is looked at to judge them.
 
-        `advance` is told how many rows of how many (None where not known) have been read. ReplayError where no row is left at the end.
+        `advance` is told how many rows of how many (None where not known) have been read; where decisions have ids, which are read ahead to find
+        repeats, each of the two passes counts half. ReplayError where no row is left at the end.
         """
         looked_at = {*JUDGED, "rank"} | ({"action"} if {"pmf_log", "pmf_target"} & set(self.columns) or columns is None else set())
         ours = [name for name in self.columns if columns is None or name in columns or name in looked_at]
-        by = self._repeats_by()
-        repeats, judge, n_kept = self._repeats(by), Judge(), 0
-        for batch in self._source.read([self._naming.theirs[name] for name in dict.fromkeys([*ours, *by])]):
-            table = batch.rename_columns(list(dict.fromkeys([*ours, *by])))
-            repeated = None if repeats is None else repeats.among(table.select(by).columns)
-            judged = judge.judged(table.select(ours), repeated)
+        told = advance or (lambda done, n: None)
+        repeated, n_ahead = self._repeated(told)
+        judge, n_kept = Judge(repeated), 0
+        for batch in self._source.read([self._naming.theirs[name] for name in ours]):
+            judged = judge.judged(batch.rename_columns(ours))
             n_kept += judged.num_rows
-            if advance is not None:
-                advance(judge.n_read, self._source.n_rows)
+            told((n_ahead + judge.n_read) // 2 if n_ahead else judge.n_read, self._source.n_rows)
             yield judged
         self._judged = judge
         if not n_kept:
-            text = f"none of the log's {judge.n_read} rows can be judged"
+            text = f"none of the log's {judge.n_read} rows can be judged" if judge.n_read else "the log has no rows; give one per logged decision"
             raise ReplayError("\n".join([text, *(f"  {finding}" for finding in judge.findings)]))
 
     def _known(self) -> Judge:
@@ -140,18 +139,23 @@ class Log:
             deque(self.chunks(()), 0)
         return self._judged or Judge()
 
-    def _repeats_by(self) -> list[str]:
-        """The columns in which rows that repeat a decision agree; none where the log names no decisions."""
-        names = ("decision_id", "rank" if "rank" in self.columns else "action") if "decision_id" in self.columns else ()
-        return [name for name in names if name in self.columns]
+    def _repeated(self, advance: Callable[[int, int | None], None]) -> tuple[Ints | None, int]:
+        """The rows that repeat a decision, and how many were read for it; none where the log names no decisions."""
+        if "decision_id" not in self.columns:
+            return None, 0
+        from nba_engine.replay.repeats import repeated_rows
 
-    def _repeats(self, by: Sequence[str]) -> Repeats | None:
-        if not by:
-            return None
-        from nba_engine.replay.repeats import Repeats
+        names = ("decision_id", "rank" if "rank" in self.columns else "action")
+        n_read = 0
 
-        theirs = [self._naming.theirs[name] for name in by]
-        return Repeats(lambda: (batch.columns for batch in self._source.read(theirs)), self._source.n_rows)
+        def read() -> Iterator[Sequence[pa.ChunkedArray]]:
+            nonlocal n_read
+            for batch in self._source.read([self._naming.theirs[name] for name in names if name in self.columns]):
+                yield batch.columns
+                n_read += batch.num_rows
+                advance(n_read // 2, self._source.n_rows)
+
+        return repeated_rows(read()), n_read
 
 
 def first_offers(table: pa.Table) -> pa.Table:

@@ -78,8 +78,8 @@ def resembling(ours: str, known: Sequence[str]) -> str:
     """What to say after 'there is no column `ours`': which one looks like it, and how to say so."""
     near = _near(ours, known)
     if near is None:
-        return f"; it has {', '.join(known)}. Say which one it is: columns={{{ours!r}: ...}}"
-    return f"; {near!r} looks like it: if it is, say columns={{{ours!r}: {near!r}}}"
+        return f"; it has {', '.join(known)}. Say which one it is: columns={{{ours!r}: ...}}, or --columns and a file that says {ours}: ..."
+    return f"; {near!r} looks like it: if it is, say columns={{{ours!r}: {near!r}}}, or --columns and a file that says {ours}: {near}"
 
 
 def missing(ours: str, known: Sequence[str]) -> ReplayError:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nba_engine.errors import ReplayError
-from nba_engine.replay.telling import MEANINGS, number, shown
+from nba_engine.replay.telling import MEANINGS, interval, number, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -88,6 +88,7 @@ def _dotted(x: float) -> dict[str, Any]:
 def _tail(tail: Tail) -> dict[str, Any]:
     """The share of rows with at least a given importance weight, both logarithmic; zero cannot be shown there."""
     steps = [(w, share) for w, share in tail.steps if w > 0]
+    ticks = "D1" if steps and steps[-1][1] > 0.1 else 1  # within one power of ten a tick at each digit, else at each power
     lines = [_dotted(w) for w in (tail.median, tail.quantile_90, tail.quantile_99, tail.largest) if w > 0]
     curve = {"type": "scatter", "mode": "lines+markers" if len(steps) < 12 else "lines",
              "x": [w for w, _ in steps], "y": [share for _, share in steps],
@@ -96,7 +97,7 @@ def _tail(tail: Tail) -> dict[str, Any]:
     return {"data": [curve], "layout": {
         "height": 320, "shapes": lines, "showlegend": False,
         "xaxis": {**_AXIS, "type": "log", "title": {"text": "importance weight w"}, "nticks": 8, "exponentformat": "power"},
-        "yaxis": {**_AXIS, "type": "log", "title": {"text": "share of rows with at least w"}, "tickformat": ".1~%", "dtick": 1},
+        "yaxis": {**_AXIS, "type": "log", "title": {"text": "share of rows with at least w"}, "tickformat": ".1~%", "dtick": ticks},
     }}  # fmt: skip
 
 
@@ -113,7 +114,7 @@ def _numbers(report: Report) -> str:
 
 def _table(report: Report) -> str:
     def row(name: str, one: Estimate, visible: bool) -> str:
-        told = [number(one.value), f"{number(one.interval[0])} to {number(one.interval[1])}", number(one.std_error)]
+        told = [number(one.value), interval(one), number(one.std_error)]
         cells = told if visible else ["refused", "", ""]
         return f"<tr><th>{escape(name)}</th>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>"
 

@@ -1,91 +1,93 @@
-"""Which rows of a log repeat the decision of an earlier row, told while the log is read.
+"""Which rows of a log repeat the decision of an earlier row, found in a pass ahead of the one that judges them.
 
-Rows become 64-bit keys, and a table holds those that came: two different decisions of n would have to share a key to be confused, a chance of
-n^2 / 2^65 for the whole log. A log of more than KEYS_MAX rows is looked through by parts, so that the table has a largest size: each part is the
-keys of one remainder, all but the first are looked for in passes ahead of the one that reads the rows.
+Rows become 64-bit keys: two different decisions of n would have to share a key to be confused, a chance of n^2 / 2^65 for the whole log. Keys are
+put aside in parts by their last bits, and each part is looked through in a table of its own, so that memory does not grow with the log: where there
+are more than HELD_BYTES of them they wait in a temporary file.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from tempfile import SpooledTemporaryFile
+from typing import IO, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from nba_engine.errors import ReplayError
 from nba_engine.numerics.kernel import kernel
 from nba_engine.numerics.random import combine, keys_of
 
 Keys = npt.NDArray[np.uint64]
 Ints = npt.NDArray[np.int64]
-Mask = npt.NDArray[np.bool_]
 Columns = Sequence[pa.ChunkedArray]
 
 _ODD = np.uint64(0x9E3779B97F4A7C15)
 
-KEYS_MAX = 50_000_000
-"""Keys that are held at once: 533 MB of them where the number of rows is known, else the next power of two of bytes."""
+N_PARTS = 256
+"""Of 50 million rows a part has 200,000 keys, whose table stays in the processor's cache."""
+HELD_BYTES = 2**26
+"""Keys and their rows, 12 bytes each, that are held in memory: those of 5.6 million rows."""
 
 
-class Repeats:
-    """Which of the next rows agree with an earlier row in all of these columns; where the first of them is null, none.
+class _Batch(NamedTuple):
+    """Where the keys of one batch of rows stand in the file: `n` keys from byte `at` on, then as many rows, counted from `first_row`; part p ends
+    before the one of number `ends[p]`."""
 
-    `read` goes through these columns of the log anew, `n_rows` is their length, None where not known. **Cost** some 60 ns a row and 10.7 bytes, at
-    most 533 MB; where the number of rows is not known, up to 21 bytes a row.
+    at: int
+    first_row: int
+    n: int
+    ends: Ints
+
+    def part(self, number: int) -> slice:
+        return slice(int(self.ends[number - 1]) if number else 0, int(self.ends[number]))
+
+
+def repeated_rows(batches: Iterable[Columns]) -> Ints:
+    """The rows, ascending, that agree with an earlier row in all of these columns; where the first of them is null, none.
+
+    **Cost** 40 to 70 ns a row beside reading them; 12 bytes a row in the folder of temporary files where the log is long, 8 bytes a repeat in memory.
     """
+    try:
+        with SpooledTemporaryFile(HELD_BYTES) as file:
+            put = list(_put_aside(batches, file))
+            return np.sort(np.concatenate([np.zeros(0, np.int64), *(_repeated_in(part, put, file) for part in range(N_PARTS))]))
+    except OSError as error:
+        raise ReplayError(f"looking for repeated decisions takes 12 bytes a row in the folder of temporary files, and that failed ({error}); make "
+                          "room there, or name another folder in TMPDIR") from error
 
-    def __init__(self, read: Callable[[], Iterable[Columns]], n_rows: int | None) -> None:
-        self._n_parts = max(1, math.ceil((n_rows or 0) / KEYS_MAX))
-        self._n_of_part = None if n_rows is None else math.ceil(n_rows / self._n_parts)
-        self._ahead = np.unique(np.concatenate([np.zeros(0, np.int64), *(self._rows(read(), part) for part in range(1, self._n_parts))]))
-        self._held, self._n_read = _Held(self._n_of_part), 0
 
-    def among(self, columns: Columns) -> Mask:
-        """True where one of the next rows repeats an earlier one."""
+def _put_aside(batches: Iterable[Columns], file: IO[bytes]) -> Iterator[_Batch]:
+    n_read = 0
+    for columns in batches:
         keys = keys_of_rows(columns)
-        found = self._held.found(self._of_part(keys, 0))
-        start, stop = np.searchsorted(self._ahead, [self._n_read, self._n_read + len(keys)])
-        found[self._ahead[start:stop] - self._n_read] = True
-        self._n_read += len(keys)
-        return found
-
-    def _of_part(self, keys: Keys, part: int) -> Keys:
-        return keys if self._n_parts == 1 else np.where(keys % np.uint64(self._n_parts) == part, keys, np.uint64(0))
-
-    def _rows(self, read: Iterable[Columns], part: int) -> Ints:
-        held, found = _Held(self._n_of_part), [np.zeros(0, np.int64)]
-        n_read = 0
-        for columns in read:
-            keys = keys_of_rows(columns)
-            found.append(n_read + np.flatnonzero(held.found(self._of_part(keys, part))))
-            n_read += len(keys)
-        return np.concatenate(found)
+        by_part, rows, ends = np.empty_like(keys), np.empty(len(keys), np.uint32), np.zeros(N_PARTS, np.int64)
+        _fill_parts(keys, ends, by_part, rows)
+        n = int(ends[-1])
+        yield _Batch(file.tell(), n_read, n, ends)
+        file.write(by_part[:n].data)
+        file.write(rows[:n].data)
+        n_read += len(keys)
 
 
-class _Held:
-    """Keys that came so far, in an open table at most three quarters full."""
-
-    def __init__(self, n_keys: int | None) -> None:
-        self._table = np.zeros(_cells(n_keys or 2**14), np.uint64)
-        self._n = 0
-
-    def found(self, keys: Keys) -> Mask:
-        if _cells(self._n + len(keys)) > len(self._table):
-            self._grow(_cells(2 * (self._n + len(keys))))
-        found = np.zeros(len(keys), np.bool_)
-        _fill_found(keys, self._table, found)
-        self._n += len(keys) - int(np.count_nonzero(found))
-        return found
-
-    def _grow(self, n_cells: int) -> None:
-        held = self._table[self._table != 0]
-        self._table = np.zeros(n_cells, np.uint64)
-        _fill_found(held, self._table, np.zeros(len(held), np.bool_))
+def _repeated_in(part: int, batches: Sequence[_Batch], file: IO[bytes]) -> Ints:
+    n_keys = sum(own.stop - own.start for own in (batch.part(part) for batch in batches))
+    table, found = np.zeros(n_keys + n_keys // 3 + 8, np.uint64), [np.zeros(0, np.int64)]
+    for batch in batches:
+        own = batch.part(part)
+        keys, repeated = _read(file, batch.at, own, np.uint64), np.zeros(own.stop - own.start, np.bool_)
+        _fill_found(keys, table, repeated)
+        if repeated.any():
+            found.append(batch.first_row + _read(file, batch.at + 8 * batch.n, own, np.uint32)[repeated])
+    return np.concatenate(found)
 
 
-def _cells(n_keys: int) -> int:
-    return n_keys + n_keys // 3 + 8
+def _read(file: IO[bytes], at: int, own: slice, kind: type[np.unsignedinteger]) -> npt.NDArray:
+    found = np.empty(own.stop - own.start, kind)
+    file.seek(at + own.start * found.itemsize)
+    file.readinto(found.data)
+    return found
 
 
 def keys_of_rows(columns: Columns) -> Keys:
@@ -151,6 +153,22 @@ def _fill_joined(own, keys):
     for i in range(keys.shape[0]):
         if keys[i] != 0:
             keys[i] = max(combine(keys[i], own[i]), np.uint64(1))
+
+
+@kernel
+def _fill_parts(keys, ends, by_part, rows):
+    """Keys (but 0) and their places sorted by part, in their order within it; `ends` come as zeros, one for each of 2^k parts."""
+    last = np.uint64(ends.shape[0] - 1)
+    for i in range(keys.shape[0]):
+        ends[keys[i] & last] += keys[i] != 0
+    start = 0
+    for part in range(ends.shape[0]):
+        start, ends[part] = start + ends[part], start
+    for i in range(keys.shape[0]):
+        if keys[i] != 0:
+            place = ends[keys[i] & last]
+            by_part[place], rows[place] = keys[i], i
+            ends[keys[i] & last] = place + 1
 
 
 @kernel

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from nba_engine.errors import ReplayError, RequestError
+from nba_engine.errors import ReplayError
 from nba_engine.replay.estimators import ESTIMATORS, Estimate
 from nba_engine.replay.folding import Folding, Tail
 from nba_engine.replay.importance import Rows
 from nba_engine.replay.intervals import N_DRAWS
-from nba_engine.replay.judging import Finding
+from nba_engine.replay.judging import Finding, moments
 from nba_engine.replay.logs import Log, first_offers, rows_of
 from nba_engine.replay.naming import CHOSEN_BY, NUMBERS, missing
 from nba_engine.replay.pmfs import one_array
@@ -232,12 +232,7 @@ def _in_memory(log: Log, wanted: _Wanted) -> _Judged:
 
 
 def _in_time(table: pa.Table) -> pa.Table:
-    from nba_engine.facts.tables import moments_of
-
-    try:
-        return table.take(np.argsort(moments_of(table.column("at"), None), kind="stable"))
-    except RequestError as error:
-        raise ReplayError(f"at must be a moment: {error}") from error
+    return table.take(np.argsort(moments(table, "at", None), kind="stable"))
 
 
 def _of(wanted: _Wanted, table: pa.Table, rows: list[Rows], model: bool, notes: tuple[str, ...] = ()) -> _Judged:

@@ -41,11 +41,11 @@ def rows_by_shares(table: pa.Table, chosen_by: Sequence[str], p_target: Float, r
     both = np.unique(cell * (1 + _codes(table, ["action"]).max(initial=0)) + _codes(table, ["action"]), return_inverse=True)[1]
     n_cell, n_both = np.bincount(cell)[cell], np.bincount(both)[both]
     n_small = int(np.count_nonzero(n_cell < CELL_ROWS_MIN))
-    by = ", ".join(chosen_by) or "nothing"
+    by = ", ".join(chosen_by)
     if 2 * n_small > len(cell):
         raise ReplayError(
-            f"the log's probabilities cannot be estimated by {by}: {n_small} of {len(cell)} rows stand in cells of fewer than {CELL_ROWS_MIN} rows; "
-            "name fewer or coarser columns in chosen_by"
+            f"the log's probabilities cannot be estimated{by and f' by {by}'}: {n_small} of {len(cell)} rows stand in cells of fewer than "
+            f"{CELL_ROWS_MIN} rows; name fewer or coarser columns in chosen_by"
         )
     p_log = n_both / n_cell
     w = p_target / p_log
@@ -54,9 +54,10 @@ def rows_by_shares(table: pa.Table, chosen_by: Sequence[str], p_target: Float, r
     q_target = np.bincount(cell, w * reward)[cell] / n_cell
     unsupported = np.clip(1 - np.bincount(cell, w)[cell] / n_cell, 0.0, 1.0)
     unsupported[unsupported < 1e-9] = 0.0
+    among = f"the rows that agree on {by} ({len(np.unique(cell))} cells)" if by else "all rows"
     note = (
-        f"the log does not say with what probability it chose: p_log is the share of the action among the rows that agree on {by} "
-        f"({len(np.unique(cell))} cells). The intervals know that it is estimated; they do not know of anything else that the log may have chosen by"
+        f"the log does not say with what probability it chose: p_log is the share of the action among {among}. "
+        "The intervals know that it is estimated; they do not know of anything else that the log may have chosen by"
     )
     if n_small:
         note += f". {n_small} rows stand in cells of fewer than {CELL_ROWS_MIN} rows"

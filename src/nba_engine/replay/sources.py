@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,6 +102,8 @@ def _csv(path: Path) -> Source:
 
     with path.open("rb") as file:
         header = file.readline()
+    if header.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise ReplayError(f"the log {path} is written in UTF-16; save it as UTF-8")
     for separator in (b";", b"\t", b"|"):
         if separator in header and b"," not in header:
             raise ReplayError(f"the log {path} separates its columns by {separator.decode()!r}; separate them by commas, and write 0.5, not 0,5")
@@ -108,6 +111,8 @@ def _csv(path: Path) -> Source:
         schema = reader.schema
 
     def batches(names: Sequence[str]) -> Iterator[pa.Table]:
+        if odd := [name for name in names if pa.types.is_binary(schema.field(name).type)]:
+            raise ReplayError(f"the log {path} is not written in UTF-8, as column {odd[0]} shows; save it as UTF-8")
         with csv.open_csv(path, convert_options=csv.ConvertOptions(include_columns=list(names), column_types=schema)) as reader:
             try:
                 yield from _tables(reader, names)

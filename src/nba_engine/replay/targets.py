@@ -22,10 +22,11 @@ from nba_engine.contact.history import Contacts
 from nba_engine.contact.names import PRESENTED, Shown
 from nba_engine.decision import Workspace, judge
 from nba_engine.engine import Engine
-from nba_engine.errors import ReplayError, RequestError
+from nba_engine.errors import ReplayError
 from nba_engine.learning import SKIPPED, State
 from nba_engine.memory import Memory, compiled_on
 from nba_engine.replay.importance import Float
+from nba_engine.replay.judging import moments
 from nba_engine.replay.naming import missing
 from nba_engine.replay.pmfs import Pmf
 
@@ -138,15 +139,12 @@ class _Rows:
     def __init__(self, table: pa.Table, plan: Plan) -> None:
         import pyarrow as pa
 
-        from nba_engine.facts.tables import moments_of, texts_of
+        from nba_engine.facts.tables import texts_of
 
         for name in ("action", "at"):
             if name not in table.column_names:
                 raise missing(name, table.column_names)
-        try:
-            at_us = moments_of(table.column("at"), None)
-        except RequestError as error:
-            raise ReplayError(f"at must be a moment: {error}") from error
+        at_us = moments(table, "at", None)
         rank = table.column("rank").fill_null(1).to_numpy() if "rank" in table.column_names else np.ones(table.num_rows, np.int64)
         order = np.lexsort((rank, at_us))
         self.table, self.at_us, self.rank = table.take(order), at_us[order], rank[order].astype(np.int64)
@@ -377,11 +375,9 @@ def _shown(rows: _Rows, skipping: set[str]) -> npt.NDArray[np.bool_]:
 
 def _came_back(rows: _Rows) -> Ints:
     """When each row's answer came back, int64[n] microseconds: as the log says, never before the decision."""
-    from nba_engine.facts.tables import moments_of
-
     if "outcome_at" not in rows.table.column_names:
         return rows.at_us
-    return np.maximum(moments_of(rows.table.column("outcome_at"), -(2**62)), rows.at_us)
+    return np.maximum(moments(rows.table, "outcome_at", -(2**62)), rows.at_us)
 
 
 def _indices(column: Any) -> Ints:

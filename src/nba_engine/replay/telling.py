@@ -27,14 +27,14 @@ def tell(console: Console, report: Report) -> None:
     table = Table("estimator", "value", "95 % interval", "std error", title="what the target would earn per decision")
     for one in report.estimates:
         if shown(report):
-            table.add_row(one.estimator, number(one.value), _interval(one), number(one.std_error))
+            table.add_row(one.estimator, number(one.value), interval(one), number(one.std_error))
         else:
             table.add_row(one.estimator, "-", "-", "-")
-    table.add_row("as logged", number(report.logged.value), _interval(report.logged), number(report.logged.std_error))
+    table.add_row("as logged", number(report.logged.value), interval(report.logged), number(report.logged.std_error))
     console.print(table)
     first, tail = (report.estimates or (report.logged,))[0], report.tail
     size = "" if tail is None else f"; effective sample size {first.ess:,.0f}"
-    console.print(f"{first.n:,} rows of {report.n_read:,} read{size}", highlight=False)
+    console.print(f"{first.n:,} of {report.n_read:,} rows read{size}", highlight=False)
     if tail is not None:
         console.print(
             f"importance weights: median {tail.median:.3g}, 90 % under {tail.quantile_90:.3g}, 99 % under {tail.quantile_99:.3g}, "
@@ -65,5 +65,5 @@ def number(value: float) -> str:
     return f"{value:.6g}" if math.isfinite(value) else "unknown"
 
 
-def _interval(one: Estimate) -> str:
-    return f"{number(one.interval[0])} to {number(one.interval[1])}"
+def interval(one: Estimate) -> str:
+    return f"{number(one.interval[0])} to {number(one.interval[1])}" if all(map(math.isfinite, one.interval)) else number(math.nan)

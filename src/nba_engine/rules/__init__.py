@@ -1,4 +1,4 @@
-"""Rules: CEL text to syntax, checked against the declared facts, and its plain meaning.
+"""Rules: CEL text to syntax, checked against the declared facts, its plain meaning, and many rules compiled together for decisions.
 
 Importing this room loads neither lark nor re2.
 """

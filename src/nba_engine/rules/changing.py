@@ -3,27 +3,30 @@
 While a rule does not hold, one of the facts that it reads must change; which of a fact's values are worth trying follows from the cut points of
 the conditions that read it: at each of them, below and above. Values that no condition can tell apart are tried once. Every answer holds by
 the plain evaluator. Exact where each condition compares one fact with constants, with facts that may not change or with `now`, or asks of
-a list whether it holds one of up to LIST_ITEMS_MAX constants; elsewhere an answer is still right, but a smaller one may be missed.
+a list whether it holds one of up to LIST_ITEMS_MAX constants; elsewhere (texts in order, sums over facts, patterns) an answer is still right, but a
+smaller one may be missed.
 Cost: on demand only; milliseconds for the rules of an action, O((facts x cut points)^CHANGED_FACTS_MAX) at worst.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
 from nba_engine.rules import plain
 from nba_engine.rules.deciding import facts_in
 from nba_engine.rules.slots import dotted_name
-from nba_engine.rules.syntax import Call, Literal, Node, conditions_in, walk
+from nba_engine.rules.syntax import Call, Has, Literal, Node, conditions_in, walk
 from nba_engine.rules.values import INT_MAX, INT_MIN, KINDS, TIMESTAMP_NS_MAX, TIMESTAMP_NS_MIN, UINT_MAX, UNKNOWN, Duration, Timestamp, UInt
 from nba_engine.schema import Type
 
 CHANGED_FACTS_MAX = 3
 LIST_ITEMS_MAX = 6
 _COMPARISONS = ("_<_", "_<=_", "_==_", "_!=_", "_>=_", "_>_")
+_ORDERS = ("_<_", "_<=_", "_>=_", "_>_")
 _STEP, _STEP_NS = 0.01, 10**9
 _OTHER_TEXT = "another"
 
@@ -44,6 +47,33 @@ def smallest_change(rules: Sequence[Node], variables: Mapping[str, Any], changea
         if found is not None:
             return found
     return None
+
+
+def is_exact(rules: Sequence[Node], changeable: Mapping[str, Type], fixed: Collection[str]) -> bool:
+    """Whether `smallest_change` misses nothing for these rules, as far as the kinds of their conditions say. `fixed`: the facts that stay."""
+    conditions = dict.fromkeys(condition for rule in rules for condition in conditions_in(rule))
+    asked = Counter(dotted_name(c.arguments[1]) for c in conditions if isinstance(c, Call) and c.function == "@in")
+    return all(_is_exact(c, changeable, fixed) for c in conditions) and all(asked[name] <= LIST_ITEMS_MAX for name in asked if name is not None)
+
+
+def _is_exact(condition: Node, changeable: Mapping[str, Type], fixed: Collection[str]) -> bool:
+    free = [name for name in _names(condition) if name.split(".")[0] not in fixed]
+    if not free:
+        return True
+    if len(free) > 1 or free[0] not in changeable:
+        return False
+    kind, name = changeable[free[0]].kind, free[0]
+    if isinstance(condition, Has) or dotted_name(condition) is not None:
+        return True
+    if not isinstance(condition, Call) or len(condition.arguments) != 2:
+        return False
+    left, right = condition.arguments
+    if kind == "list":
+        is_null_test = condition.function in ("_==_", "_!=_") and any(isinstance(side, Literal) for side in (left, right))
+        return is_null_test or (condition.function == "@in" and dotted_name(right) == name)
+    known = ("@in",) if dotted_name(left) == name else ()
+    is_alone = any(dotted_name(side) == name and name not in _names(other) for side, other in ((left, right), (right, left)))
+    return is_alone and condition.function in (*known, "_==_", "_!=_", *(() if kind == "string" else _ORDERS))
 
 
 class _Search:
@@ -94,7 +124,9 @@ class _Search:
             return [True, False, None]
         if type_.kind == "string":
             texts = list(dict.fromkeys(c for c in constants if isinstance(c, str)))
-            return [*texts, _OTHER_TEXT + "x" * max(map(len, ["", *texts])), "", None]
+            ordered = any(isinstance(part, Call) and part.function in _ORDERS for condition in self._conditions[name] for part in walk(condition))
+            near = [text for c in texts for text in _texts_beside(c)] if ordered else []
+            return [*texts, _OTHER_TEXT + "x" * max(map(len, ["", *texts])), "", *near, None]
         if type_.kind == "list":
             items = [c for c in constants if KINDS.get(type(c)) == type_.parameters[0].kind]
             return [*_lists(current if isinstance(current, list) else [], list(dict.fromkeys(items))), None]
@@ -173,6 +205,13 @@ def _beside(numbers: list[int | float], kind: str) -> list[int | float]:
     if kind != "double":
         return [*cuts, *(cut + step for cut in cuts), *(cut - step for cut in cuts)]
     return [*cuts, *(_apart(cut, step) for cut in cuts), *(_apart(cut, -step) for cut in cuts)]
+
+
+def _texts_beside(text: str) -> Iterator[str]:
+    """One just above and, where its last character has one before it, one just below."""
+    yield text + "a"
+    if text and " " < text[-1] < "\ud800":
+        yield text[:-1] + chr(ord(text[-1]) - 1) + "a"
 
 
 def _apart(cut: float, step: float) -> float:

@@ -27,6 +27,8 @@ LEAST, END = -(2**63), 2**63
 NO_VALUE, IS_NULL, IS_NAN = LEAST - 3, LEAST - 2, LEAST - 1
 _INT, _DOUBLE = struct.Struct("=q"), struct.Struct("=d")
 _CONSTANTS = {"int": (int, float), "double": (int, float), "string": (str,), "timestamp": (Timestamp,), "duration": (Duration,)}
+_LARGEST: dict[tuple[Any, str], Any] = {(float(END), "int"): END - 1, (END - 1, "double"): float(END)}
+"""The largest int and the double 2**63 are equal, as the standard asks (`order_key`)."""
 _TURNED = {"_<_": "_>_", "_<=_": "_>=_", "_>_": "_<_", "_>=_": "_<=_", "_==_": "_==_", "_!=_": "_!=_"}
 
 Region = tuple[int, ...]
@@ -67,7 +69,7 @@ def condition_of(test: Tested, slots: Slots) -> Condition:
     """The condition that decides `test`; slots are made and texts get codes as needed."""
     column = None if test.column is None else slots.position(test.column)
     if column is None:
-        if test.is_of_column:
+        if test.is_of_column or not slots.holds_exactly(test.operand, test.types):
             return slots.slot(test.node, test.types), _is(test.positive)
         return slots.slot(test.operand, test.types), test.region
     if not test.texts:
@@ -192,6 +194,8 @@ def _equal_to(constant: Any, type_: Type) -> tuple[int, int]:
     """Where on the axis the values that equal `constant` begin and end; where none does, the one place that parts those below from those above."""
     if constant != constant:
         return END, LEAST
+    if (constant, type_.kind) in _LARGEST:
+        constant = _LARGEST[constant, type_.kind]
     match type_.kind:
         case "double":
             near = float(constant)

@@ -34,42 +34,55 @@ _DURATION_MAX_US = (2**63 - 1) // 1000
 
 
 @kernel
-def _fill_members(members, row_states, item_codes, item_offsets, values, states):
-    """Which texts are in lists: `members` int64[5 k] are the instructions "member" (operation, result slot, column, code, list), which need the row
-    alone and run before all others."""
-    for i in range(0, members.shape[0], 5):
+def _fill_members(tables, begin, end, row, row_states, item_codes, item_offsets, scratch, values, shift):
+    """Which texts are in the lists of one row: `tables[begin:end]` are the instructions "member" (operation, result slot, column, code, list), which
+    need the row alone and run before all others."""
+    for i in range(begin, end, 5):
         found = np.int64(0)
-        for k in range(item_offsets[members[i + 4]], item_offsets[members[i + 4] + 1]):
-            found |= np.int64(item_codes[k] == members[i + 3])
-        values[members[i + 1]] = found
-        states[members[i + 1]] = _VALUE if row_states[members[i + 2]] == _VALUE else _NONE
+        for k in range(item_offsets[row, tables[i + 4]], item_offsets[row, tables[i + 4] + 1]):
+            found |= np.int64(item_codes[k] == tables[i + 3])
+        scratch[values + tables[i + 1]] = found
+        scratch[values + tables[i + 1] + shift] = _VALUE if row_states[row, tables[i + 2]] == _VALUE else _NONE
 
 
 @kernel
-def _fill_computed(program, values, states):
-    """Run `program` int64[5 k] in order over slots that hold an encoded row; results into int64[n_slots], int64[n_slots]."""
-    for i in range(0, program.shape[0], 5):
-        op, to, a, b, c = program[i], np.uint64(program[i + 1]), np.uint64(program[i + 2]), np.uint64(program[i + 3]), np.uint64(program[i + 4])
-        left, right = values[a], values[b]
-        if op >= _AND:
-            _combine_states(op, to, a, b, c, values, states)
-        elif states[a] != _VALUE or (states[b] != _VALUE and not _is_unary(op)):
-            states[to] = _NONE
-        elif op >= _INT_RELATION:
-            states[to] = _VALUE
-            if op < _DOUBLE_RELATION:
-                order = np.int64(left > right) - np.int64(left < right)
-            elif op < _MIXED_RELATION:
-                order = _order_of_doubles(_as_double(left), _as_double(right))
+def _fill_computed(tables, begin, end, n, n_slots, scratch, values, shift):
+    """Run the program `tables[begin:end]`, each instruction over all `n` rows. Slot s of row r has its value in `scratch[values + r * n_slots + s]`
+    and its state `shift` behind it."""
+    for i in range(begin, end, 5):
+        op, to, a, b, c = tables[i], values + tables[i + 1], values + tables[i + 2], values + tables[i + 3], values + tables[i + 4]
+        for _ in range(n):
+            left, right = _at(scratch, a), _at(scratch, b)
+            if op >= _AND:
+                state, value = _combined(op, a, b, c, scratch, shift)
+            elif _at(scratch, a + shift) != _VALUE or (_at(scratch, b + shift) != _VALUE and not _is_unary(op)):
+                state, value = _NONE, left
+            elif op >= _INT_RELATION:
+                state, value = _VALUE, _holds((op - _INT_RELATION) % 5, _order(op, left, right))
+            elif op >= _ADD_TIME:
+                state, value = _time_sum(op - _ADD_TIME, left, right)
+            elif op >= _ADD_DOUBLE:
+                state, value = _double_result(op - _ADD_DOUBLE, left, _as_double(left), _as_double(right))
             else:
-                order = _order_of_int_and_double(left, _as_double(right))
-            values[to] = _holds((op - _INT_RELATION) % 5, order)
-        elif op >= _ADD_TIME:
-            states[to], values[to] = _time_sum(op - _ADD_TIME, left, right)
-        elif op >= _ADD_DOUBLE:
-            states[to], values[to] = _double_result(op - _ADD_DOUBLE, left, _as_double(left), _as_double(right))
-        else:
-            states[to], values[to] = _int_result(op, left, right)
+                state, value = _int_result(op, left, right)
+            scratch[np.uint64(to)], scratch[np.uint64(to + shift)] = value, state
+            to, a, b, c = to + n_slots, a + n_slots, b + n_slots, c + n_slots
+
+
+@scalar
+def _at(numbers, place):
+    """What stands at a place that is not negative."""
+    return numbers[np.uint64(place)]
+
+
+@scalar
+def _order(op, left, right):
+    """-1, 0 or 1; 2 where either is NaN."""
+    if op < _DOUBLE_RELATION:
+        return np.int64(left > right) - np.int64(left < right)
+    if op < _MIXED_RELATION:
+        return _order_of_doubles(_as_double(left), _as_double(right))
+    return _order_of_int_and_double(left, _as_double(right))
 
 
 @scalar
@@ -104,11 +117,11 @@ def _holds(relation, order):
 
 @scalar
 def _order_of_int_and_double(i, d):
-    """Exact order of an int64 and a double, also beyond 2**53; 2 where the double is NaN."""
+    """Exact order of an int64 and a double, also beyond 2**53, but that the double 2**63 stands for the largest int; 2 where the double is NaN."""
     if math.isnan(d):
         return 2
     if d >= 9.223372036854775808e18:
-        return -1
+        return 0 if d == 9.223372036854775808e18 and i == _INT_MAX else -1
     if d < -9.223372036854775808e18:
         return 1
     whole = np.int64(math.floor(d))
@@ -203,26 +216,21 @@ def _time_sum(op, a, b):
 
 
 @scalar
-def _combine_states(op, to, a, b, c, values, states):
-    """The operations that look at states themselves: logic, conditionals, null tests and lengths."""
-    states[to] = _VALUE
+def _combined(op, a, b, c, scratch, shift):
+    """(state, value) of the operations that look at states themselves: logic, conditionals, null tests and lengths."""
+    left, state = _at(scratch, a), _at(scratch, a + shift)
     if op == _AND or op == _OR:
-        decides = np.int64(op == _OR)
-        if (states[a] == _VALUE and values[a] == decides) or (states[b] == _VALUE and values[b] == decides):
-            values[to] = decides
-        else:
-            values[to] = 1 - decides
-            states[to] = _VALUE if states[a] == _VALUE and states[b] == _VALUE else _NONE
-    elif op == _HAS:
-        values[to] = np.int64(states[a] == _VALUE)
-    elif op == _IS_NULL:
-        values[to] = np.int64(states[a] == _NULL)
-        states[to] = _VALUE if states[a] <= _NULL else _NONE
-    elif states[a] != _VALUE:
-        states[to] = _NONE
-    elif op == _SELECT:
-        chosen = b if values[a] != 0 else c
-        values[to] = values[chosen]
-        states[to] = _VALUE if states[chosen] == _VALUE else _NONE
-    else:
-        values[to] = 1 - values[a] if op == _NOT else values[a]
+        decides, right, other = np.int64(op == _OR), _at(scratch, b), _at(scratch, b + shift)
+        if (state == _VALUE and left == decides) or (other == _VALUE and right == decides):
+            return (_VALUE, decides)
+        return (_VALUE if state == _VALUE and other == _VALUE else _NONE, 1 - decides)
+    if op == _HAS:
+        return (_VALUE, np.int64(state == _VALUE))
+    if op == _IS_NULL:
+        return (_VALUE if state <= _NULL else _NONE, np.int64(state == _NULL))
+    if state != _VALUE:
+        return (_NONE, left)
+    if op == _SELECT:
+        chosen = b if left != 0 else c
+        return (_VALUE if _at(scratch, chosen + shift) == _VALUE else _NONE, _at(scratch, chosen))
+    return (_VALUE, 1 - left if op == _NOT else left)

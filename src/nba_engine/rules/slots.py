@@ -106,6 +106,16 @@ class Slots:
         """The slot of `has(fact)` (`given`) or of `fact == null`."""
         return self._instruction("has" if given else "is_null", BOOL, column)
 
+    def holds_exactly(self, node: Node, types: Mapping[int, Type]) -> bool:
+        """Whether a slot can hold whatever `node` comes to: slots count microseconds, a time that is computed may have parts of one."""
+        if types[id(node)].kind not in ("timestamp", "duration") or self.column_of(node) is not None:
+            return True
+        constant = constant_of(node)
+        if constant is not None:
+            return number_of(constant) is not None
+        inner = isinstance(node, Call) and node.function in ("_+_", "_-_", "_?_:_")
+        return inner and all(self.holds_exactly(a, types) for a in node.arguments)
+
     def _computed(self, node: Node, types: Mapping[int, Type]) -> int:
         constant = constant_of(node)
         if constant is not None and number_of(constant) is not None:
@@ -124,7 +134,8 @@ class Slots:
         if node.function == "_?_:_" and kind in (*NUMERIC_KINDS, "bool") and operand_kinds[1] == operand_kinds[2]:
             return self._instruction("select", types[id(node)], *(self.slot(a, types) for a in arguments))
         if node.function in (*_COMPARISONS, "_!=_"):
-            return self._comparison(node, operand_kinds, types)
+            exact = all(self.holds_exactly(a, types) for a in arguments)
+            return self._comparison(node, operand_kinds, types) if exact else self._host(node, types)
         if node.function == "-_" and kind in ("int", "double"):
             return self._instruction(f"negate_{kind}", types[id(node)], self.slot(arguments[0], types))
         if node.function in ("double", "int") and (operand_kinds[0], kind) in (("int", "double"), ("double", "int")):

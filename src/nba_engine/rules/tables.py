@@ -30,7 +30,7 @@ from nba_engine.schema import DOUBLE
 Ints = npt.NDArray[np.int64]
 _MEMBER = OPERATIONS["member"]
 _NONE = np.zeros(0, np.int64)
-_ALL_BUT_SIGN = np.int64(2**63 - 1)
+_ALL_BUT_SIGN, _LOW_HALF = np.int64(2**63 - 1), 2**32 - 1
 Clause = tuple[Condition, ...]
 """Conditions of which one must hold, by slot; slots below zero are gates (-1 - gate). Empty: never."""
 Clauses = tuple[Clause, ...]
@@ -41,16 +41,23 @@ NEAR_BYTES = 1 << 20
 """Rows beyond this make blocks larger, up to the places that cost what reading a row costs."""
 ROWS_BYTES_MAX = 1 << 28
 """Rows beyond this make blocks larger whatever their places cost."""
-MARKS_PER_WORD = 0.5
-"""A slot with fewer marks than this for each word of a row has no rows; a mark that is tested counts twice."""
+MARKS_PER_WORD, MARKS_PER_LOOP = 0.3, 12
+"""So many marks set one by one take as long as reading a word of a row, and as a loop whose end the processor does not foresee. Slots with fewer
+marks than reading a row is worth have no rows; a mark that is tested counts twice."""
+FORESEEN_MAX = 4
+"""Where no cell of a slot has more places than this, as many are looked at for each cell, whether they are its own or not."""
+COUNTED = 4
+"""So many thresholds are compared with a value at once; as many that are above all values stand behind those of each slot."""
+LINE_WORDS = 8
+"""A row is so many words or a multiple, and begins where a line of the processor's cache does."""
 NO_VALUE_CELL, NULL_CELL, NAN_CELL, FIRST_CELL = 0, 1, 2, 3
 ANY_OF, ALL_OF, NEEDED = 0, 1, 2
-DIVISION = ("slot", "is_double", "first_cell", "n_searched", "bucket", "last_bucket", "origin", "scale", "first_counted")
+DIVISION = ("slot", "is_double", "first_cell", "n_searched", "bucket", "last_bucket", "origin", "scale", "first_counted", "n_places")
 """What a division says of a slot. Values in the same bucket have the same `n_searched` thresholds to compare with, from that on which stands at
 `bucket + (value - origin) * scale`, at most `last_bucket` further (these three are doubles by their bits). The cell of a value is `first_counted` +
-the first threshold above it."""
-HEAD = ("n_slots", "n_words", "n_target_words", "n_folds", "members", "program", "divisions", "thresholds", "buckets", "cells", "places", "tested",
-        "start", "folds", "demands", "references", "rows", "end")  # fmt: skip
+the first threshold that is not below it; a cut is the value above its threshold. `n_places`: as FORESEEN_MAX says, 0 where a cell has more."""
+HEAD = ("n_slots", "n_words", "n_target_words", "n_folds", "n_with_rows", "members", "program", "divisions", "thresholds", "buckets", "cells",
+        "places", "tested", "start", "folds", "demands", "references", "rows", "end")  # fmt: skip
 """The numbers and the beginnings of tables that stand in front of them."""
 
 
@@ -110,7 +117,7 @@ class _Layout:
                     own += 64
             if needed:
                 self.demands.append((NEEDED, t, needed))
-        self.n_words = n_words(self._next)
+        self.n_words = -(-n_words(self._next) // LINE_WORDS) * LINE_WORDS
 
     def _mark(self, slot: int, place: int, region: Region) -> None:
         marks = self.marks[slot]
@@ -149,11 +156,11 @@ class _Cells:
 
     def __init__(self, layout: _Layout, types: Sequence[Type | None]) -> None:
         marks = layout.marks
-        few = {slot for slot, own in marks.items() if own.cost() <= MARKS_PER_WORD * layout.n_words}
+        few = {slot for slot, own in marks.items() if own.cost() + MARKS_PER_LOOP <= MARKS_PER_WORD * layout.n_words}
         slots = sorted(marks, key=lambda slot: (slot in few, types[slot] == DOUBLE, slot))
         divisions, buckets, thresholds = list[tuple[int, ...]](), list[Ints](), list[int]()
         place, first, stop = list[int](), list[int](), list[int]()
-        n_cells = self.n_with_rows = n_buckets = 0
+        n_cells = n_buckets = self.n_cells_with_rows = self.n_with_rows = 0
         for slot in slots:
             own = marks[slot].parted() if slot in few else marks[slot]
             cuts = sorted({*own.lows, *own.highs} - {NO_VALUE, IS_NULL, IS_NAN, LEAST, END})
@@ -166,11 +173,12 @@ class _Cells:
             found, n_searched, *line = _buckets(np.array(cuts, np.int64), is_double)
             divisions.append((slot, is_double, n_cells, n_searched, n_buckets, *line, n_cells + FIRST_CELL - len(thresholds)))
             buckets.append(found + len(thresholds))
-            thresholds += cuts
+            thresholds += [*(cut - 1 for cut in cuts), *[END - 1] * COUNTED]
             n_buckets += len(found)
             n_cells = cell[END]
-            self.n_with_rows = self.n_with_rows if slot in few else n_cells
-        self.divisions = np.array(divisions, np.int64).reshape(-1, len(DIVISION))
+            if slot not in few:
+                self.n_with_rows, self.n_cells_with_rows = self.n_with_rows + 1, n_cells
+        self.divisions = np.array(divisions, np.int64).reshape(-1, len(DIVISION) - 1)
         self.thresholds, self.buckets = np.array(thresholds, np.int64), np.concatenate([_NONE, *buckets])
         self.place, self.first, self.stop = (np.array(column, np.int64) for column in (place, first, stop))
         self.n = n_cells
@@ -179,14 +187,14 @@ class _Cells:
         """int[n]: the block of each cell, from 1 on, and how many of them, block 0 included, have rows of `n_words`."""
         begins = np.zeros(self.n + 1, bool)
         first_cell = self.divisions[:, 2]
-        begins[first_cell] = begins[first_cell[first_cell >= self.n_with_rows] + FIRST_CELL] = True
+        begins[first_cell] = begins[first_cell[first_cell >= self.n_cells_with_rows] + FIRST_CELL] = True
         changes = np.bincount(self.first, minlength=self.n + 1) + np.bincount(self.stop, minlength=self.n + 1)
-        changes[begins] = changes[self.n_with_rows :] = 0
+        changes[begins] = changes[self.n_cells_with_rows :] = 0
         so_far = np.cumsum(changes)[:-1]
         n_places = PLACES_PER_BLOCK
         while True:
             block = np.cumsum(begins[:-1] | (np.diff(so_far // n_places, prepend=0) != 0))
-            n_rows = 1 + (int(block[self.n_with_rows - 1]) if self.n_with_rows else 0)
+            n_rows = 1 + (int(block[self.n_cells_with_rows - 1]) if self.n_cells_with_rows else 0)
             n_bytes = 8 * n_rows * n_words
             if n_bytes <= NEAR_BYTES or (n_bytes <= ROWS_BYTES_MAX and 2 * n_places > n_words) or n_places > len(self.place):
                 return block, n_rows
@@ -215,7 +223,8 @@ def tables_of(targets: Sequence[Clauses], gates: Sequence[Clauses], slots: Slots
     layout = _Layout(targets, gates)
     cells = _Cells(layout, slots.types)
     block, n_rows = cells.blocks(layout.n_words)
-    records, places, tested, on, off = _divided(cells, block, n_rows)
+    records, places, tested, on, off = _divided(cells, block, n_rows, layout.n_words)
+    divisions, places = _foreseen(cells.divisions, records, places)
     start = np.zeros(layout.n_words, np.uint64)
     start[: len(layout.start)] = layout.start
     references = [part for _, _, parts in layout.demands for part in parts]
@@ -223,26 +232,35 @@ def tables_of(targets: Sequence[Clauses], gates: Sequence[Clauses], slots: Slots
     demands = [(kind, bit, *ends[i : i + 2]) for i, (kind, bit, _) in enumerate(layout.demands)]
     members = [part for part in slots.instructions if part[0] == _MEMBER]
     program = [part for part in slots.instructions if part[0] != _MEMBER]
-    parts = [np.array(part, np.int64).ravel() for part in (members, program, cells.divisions, cells.thresholds, cells.buckets, records, places,
+    parts = [np.array(part, np.int64).ravel() for part in (members, program, divisions, cells.thresholds, cells.buckets, records, places,
                                                            tested, start.view(np.int64), layout.folds, demands, references)]  # fmt: skip
     begins = len(HEAD) + np.cumsum([0, *map(len, parts), n_rows * layout.n_words])
-    tables = np.zeros(begins[-1], np.int64)
-    tables[: len(HEAD)] = [slots.n_slots, layout.n_words, layout.n_target_words, len(layout.folds), *begins]
+    tables = aligned(begins[-1], begins[-2])
+    tables[: len(HEAD)] = [slots.n_slots, layout.n_words, layout.n_target_words, len(layout.folds), cells.n_with_rows, *begins]
     for begin, part in zip(begins, parts, strict=False):
         tables[begin : begin + len(part)] = part
     _fill_rows(tables[begins[-2] :].view(np.uint64).reshape(n_rows, layout.n_words), cells.place, on, off)
     return tables, layout.n_target_words, layout.n_words
 
 
-def _divided(cells: _Cells, block: Ints, n_rows: int) -> tuple[Ints, Ints, Ints, Ints, Ints]:
-    """Marks as rows and places. For each cell two numbers: its row and, 32 bits higher, where its places begin; where those end and its tested marks
-    stand. The places; the tested marks, each list behind its length: place, cells from and to. And for every mark the rows `on` to before `off` that
-    have its bit."""
+def _foreseen(divisions: Ints, records: Ints, places: Ints) -> tuple[Ints, Ints]:
+    """The divisions with their n_places; the places, with as many behind them as may be looked at beyond."""
+    if len(divisions) == 0:
+        return divisions, places
+    n_places = np.maximum.reduceat((records[:, 1] & _LOW_HALF) - (records[:, 0] >> 32), divisions[:, 2])
+    n_places[n_places > FORESEEN_MAX] = 0
+    return np.column_stack([divisions, n_places]), np.concatenate([places, np.zeros(n_places.max(), np.int64)])
+
+
+def _divided(cells: _Cells, block: Ints, n_rows: int, n_words: int) -> tuple[Ints, Ints, Ints, Ints, Ints]:
+    """Marks as rows and places. For each cell two numbers: where its row of `n_words` begins and, 32 bits higher, where its places do; where those
+    end and its tested marks stand. The places; the tested marks, each list behind its length: place, cells from and to. And for every mark the rows
+    `on` to before `off` that have its bit."""
     n_blocks = 1 + (int(block[-1]) if len(block) else 0)
     begins = np.searchsorted(block, np.arange(n_blocks + 1))  # the first cell of each block
     low, high = block[cells.first], block[cells.stop - 1]
     cut_low, cut_high = cells.first > begins[low], cells.stop < begins[high + 1]
-    without_row = cells.first >= cells.n_with_rows
+    without_row = cells.first >= cells.n_cells_with_rows
     inside = cut_low & cut_high & (low == high)
     falls = np.flatnonzero(cut_high & ~inside)
     rises = np.flatnonzero((cut_low | (without_row & ~cut_high)) & ~inside)
@@ -261,7 +279,7 @@ def _divided(cells: _Cells, block: Ints, n_rows: int) -> tuple[Ints, Ints, Ints,
     tested_mark = 2 + 3 * np.arange(len(at)) + np.repeat(np.arange(len(owners)), n_marks)
     for i, column in enumerate((cells.place, cells.first, cells.stop)):
         tested[tested_mark + i] = column[at]
-    row = np.where(block < n_rows, block, 0)
+    row = np.where(block < n_rows, block, 0) * n_words
     records = np.stack([row | (n_rises[block - 1] + n_fallen) << 32, (n_falls[block] + n_risen) | tested_at[block] << 32], axis=1)
     on, off = low + cut_low, high + ~cut_high
     off[without_row | (on > off)] = on[without_row | (on > off)]
@@ -290,3 +308,10 @@ def n_of(tables: Ints, name: str) -> int:
     """How many int64 a table has."""
     i = HEAD.index(name)
     return int(tables[i + 1] - tables[i])
+
+
+def aligned(n: int, place: int) -> Ints:
+    """int64[n] of zeros, of which that at `place` begins a line of the processor's cache."""
+    found = np.zeros(n + LINE_WORDS, np.int64)
+    skipped = -(found.ctypes.data // found.itemsize + place) % LINE_WORDS
+    return found[skipped : skipped + n]

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from functools import lru_cache
 
-from nba_engine.rules.values import EPOCH, Duration, EvaluationError, Timestamp, duration_of, timestamp_of
+from nba_engine.moments import EPOCH, moment_of
+from nba_engine.rules.values import Duration, EvaluationError, Timestamp, duration_of, timestamp_of
 
 SECOND_NS = 10**9
 
@@ -83,7 +84,7 @@ def timestamp_part(part: Callable[[datetime], int]) -> Callable[..., int]:
     """The function of a timestamp (and, optionally, the name of a zone) that reads `part` of the local time there."""
 
     def read(value: Timestamp, name: str = "UTC") -> int:
-        local = EPOCH + timedelta(microseconds=value.ns // 1000)
+        local = moment_of(value.ns // 1000)
         if name != "UTC":
             try:
                 local = local.astimezone(zone(name))

@@ -5,7 +5,6 @@ Cost: one kernel call for any number of rows; `make bench` prints what 1,000 rul
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
@@ -17,16 +16,15 @@ from nba_engine.rules import plain
 from nba_engine.rules.index import RuleIndex
 from nba_engine.rules.program import _fill_computed, _fill_members
 from nba_engine.rules.slots import number_of
-from nba_engine.rules.tables import ANY_OF, DIVISION, FIRST_CELL, HEAD, NAN_CELL, NEEDED, NO_VALUE_CELL, NULL_CELL, n_of
+from nba_engine.rules.tables import ANY_OF, COUNTED, DIVISION, HEAD, NAN_CELL, NEEDED, aligned, n_of
 
-_FIRST_CELL, _NAN_CELL, _NULL_CELL, _NO_VALUE_CELL = FIRST_CELL, NAN_CELL, NULL_CELL, NO_VALUE_CELL
-_DIVISION = len(DIVISION)
-(_N_SLOTS, _N_WORDS, _N_TARGET_WORDS, _N_FOLDS, _MEMBERS, _PROGRAM, _DIVISIONS, _THRESHOLDS, _BUCKETS, _CELLS, _PLACES, _TESTED, _START, _FOLDS,
- _DEMANDS, _REFERENCES, _ROWS) = range(len(HEAD) - 1)  # fmt: skip
-_ANY_OF, _NEEDED = ANY_OF, NEEDED
+_NAN_CELL, _DIVISION, _COUNTED, _ANY_OF, _NEEDED = NAN_CELL, len(DIVISION), COUNTED, ANY_OF, NEEDED
+(_N_SLOTS, _N_WORDS, _N_TARGET_WORDS, _N_FOLDS, _N_WITH_ROWS, _MEMBERS, _PROGRAM, _DIVISIONS, _THRESHOLDS, _BUCKETS, _CELLS, _PLACES, _TESTED,
+ _START, _FOLDS, _DEMANDS, _REFERENCES, _ROWS) = range(len(HEAD) - 1)  # fmt: skip
+_SHIFT, _BITS, _CHOSEN, _VALUES = range(4)
 _STATE_NONE = 2
 _AT_ONCE = 8
-_STRETCH = 1024
+_ROWS_AT_ONCE = 16
 _LOW_HALF = 0xFFFFFFFF
 _NEGATIVE_ZERO, _ALL_BUT_SIGN = np.int64(-(2**63)), np.int64(2**63 - 1)
 
@@ -52,10 +50,10 @@ class Evaluation:
     def __init__(self, index: RuleIndex, n_rows: int = 1) -> None:
         self._hosts, self._tables, self._has_members = index.hosts, index.tables, n_of(index.tables, "members") > 0
         n_slots, n_divisions = len(index.initial_values), n_of(index.tables, "divisions") // len(DIVISION)
-        ends = np.cumsum([1, n_rows * n_slots, n_rows * n_slots, n_rows * index.n_words, n_divisions + _AT_ONCE])
-        self._scratch = scratch = np.zeros(ends[-1], np.int64)
-        scratch[0] = n_rows
-        self.values = scratch[1 : ends[1]].reshape(n_rows, n_slots)
+        ends = np.cumsum([_VALUES, n_rows * n_slots, n_rows * n_slots, n_rows * index.n_words, min(n_rows, _ROWS_AT_ONCE) * (n_divisions + _AT_ONCE)])
+        self._scratch = scratch = aligned(ends[-1], ends[2])
+        scratch[:_VALUES] = n_rows * n_slots, ends[2], ends[3]  # how far a state stands behind its value; where bits and chosen rows begin
+        self.values = scratch[_VALUES : ends[1]].reshape(n_rows, n_slots)
         self.values[:] = index.initial_values
         self.states = scratch[ends[1] : ends[2]].reshape(n_rows, n_slots)
         self.bits = scratch[ends[2] : ends[3]].view(np.uint64).reshape(n_rows, index.n_words)
@@ -85,81 +83,93 @@ class Evaluation:
 
 @kernel
 def _fill_truth(tables, row_values, row_states, scratch):
-    """Evaluate every row. `tables` as tables.py lays them out, `scratch` as Evaluation does."""
-    for r in range(row_values.shape[0]):
-        _fill_row(r, tables, row_values, row_states, scratch)
+    """Evaluate every row, _ROWS_AT_ONCE at a time. `tables` as tables.py lays them out, `scratch` as Evaluation does.
+
+    All kernels find what they need by its place in these two: a view of an array costs two atomic counts, some 10 ns."""
+    n_slots, n_words = tables[_N_SLOTS], tables[_N_WORDS]
+    for first in range(0, row_values.shape[0], _ROWS_AT_ONCE):
+        n, values, bits = min(row_values.shape[0] - first, _ROWS_AT_ONCE), _VALUES + first * n_slots, scratch[_BITS] + first * n_words
+        _fill_values(row_values, row_states, first, n, n_slots, scratch)
+        _fill_computed(tables, tables[_PROGRAM], tables[_PROGRAM + 1], n, n_slots, scratch, values, scratch[_SHIFT])
+        for r in range(n):
+            for w in range(n_words):
+                scratch[np.uint64(bits + r * n_words + w)] = _at(tables, tables[_START] + w)
+        _fill_cells(tables, n, scratch, values)
+        _fill_marked(tables, n, scratch, bits)
+        for r in range(n):
+            _fill_union(tables, r, scratch, bits + r * n_words)
+            _fill_settled(tables, scratch, bits + r * n_words)
 
 
 @kernel
 def _fill_truth_and_members(tables, row_values, row_states, item_codes, item_offsets, scratch):
     """The same where rules ask what is in lists: two arrays more, which cost a single row 0.25 us."""
-    n_slots = tables[_N_SLOTS]
-    members = tables[tables[_MEMBERS] : tables[_MEMBERS + 1]]
     for r in range(row_values.shape[0]):
-        states = scratch[1 + (scratch[0] + r) * n_slots : 1 + (scratch[0] + r + 1) * n_slots]
-        _fill_members(members, row_states[r], item_codes, item_offsets[r], scratch[1 + r * n_slots : 1 + (r + 1) * n_slots], states)
-        _fill_row(r, tables, row_values, row_states, scratch)
+        values = _VALUES + r * tables[_N_SLOTS]
+        _fill_members(tables, tables[_MEMBERS], tables[_MEMBERS + 1], r, row_states, item_codes, item_offsets, scratch, values, scratch[_SHIFT])
+    _fill_truth(tables, row_values, row_states, scratch)
 
 
 @kernel
-def _fill_row(r, tables, row_values, row_states, scratch):
-    """Evaluate row `r`. `scratch`: its capacity in rows; their values, states and bits; the chosen rows of tables.
-
-    What is read number by number is found by where it begins: a view of an array costs two atomic counts, some 10 ns."""
-    n_slots, n_words, n_target_words = tables[_N_SLOTS], tables[_N_WORDS], tables[_N_TARGET_WORDS]
-    first_states = 1 + scratch[0] * n_slots
-    first_bits = first_states + scratch[0] * n_slots
-    values, states = scratch[1 + r * n_slots : 1 + (r + 1) * n_slots], scratch[first_states + r * n_slots : first_states + (r + 1) * n_slots]
-    bits, chosen = scratch[first_bits + r * n_words : first_bits + (r + 1) * n_words], scratch[first_bits + scratch[0] * n_words :]
-    for i in range(row_values.shape[1]):
-        values[i] = row_values[r, i]
-    for i in range(row_values.shape[1]):
-        states[i] = row_states[r, i]
-    _fill_computed(tables[tables[_PROGRAM] : tables[_PROGRAM + 1]], values, states)
-    for w in range(n_words):
-        bits[w] = _at(tables, tables[_START] + w)
-    _fill_cells(tables, values, states, chosen)
-    _fill_union(tables[tables[_ROWS] :], chosen, _fill_places(tables, chosen, bits), bits)
-    for w in range(n_target_words):
-        bits[w] = ~bits[w]
-    for k in range(tables[_N_FOLDS]):
-        bits[np.uint64(_at(tables, tables[_FOLDS] + k))] &= bits[n_target_words + k]
-    _fill_demanded(tables, bits)
+def _fill_values(row_values, row_states, first, n, n_slots, scratch):
+    """Values and states of `n` rows from `first` on."""
+    for r in range(first, first + n):
+        values = _VALUES + r * n_slots
+        states = values + scratch[_SHIFT]
+        for i in range(row_values.shape[1]):
+            scratch[np.uint64(values + i)] = row_values[np.uint64(r), np.uint64(i)]
+        for i in range(row_values.shape[1]):
+            scratch[np.uint64(states + i)] = row_states[np.uint64(r), np.uint64(i)]
 
 
 @kernel
-def _fill_cells(tables, values, states, cells):
-    """For every divided slot the cell of its value: behind FIRST_CELL, how many of the slot's sorted thresholds are at most the value.
+def _fill_cells(tables, n, scratch, values):
+    """Slot by slot, for `n` rows, the cell of the value: that of its state where it has none, else by how many of the slot's thresholds are below it.
 
     How often the search turns depends on the slot alone, and choices are made without branches: what a processor cannot foresee costs it 5 ns."""
-    first = tables[_DIVISIONS]
-    for i in range((tables[_THRESHOLDS] - first) // _DIVISION):
-        d = first + _DIVISION * i
-        key, state, first_cell = _at(values, _at(tables, d)), _at(states, _at(tables, d)), _at(tables, d + 2)
-        if _at(tables, d + 1) != 0:
-            number = _as_double(key)
-            key = key if key != _NEGATIVE_ZERO else 0  # see conditions.ordered
-            key ^= (key >> 63) & _ALL_BUT_SIGN
-            cell = first_cell + _NAN_CELL if number != number else _found(tables, d, key, number)
-        else:
-            cell = _found(tables, d, key, np.float64(key))
-        cells[i] = cell if state == 0 else first_cell + (_NULL_CELL if state == 1 else _NO_VALUE_CELL)
+    begin, thresholds, n_slots = tables[_DIVISIONS], tables[_THRESHOLDS], tables[_N_SLOTS]
+    n_divisions = (thresholds - begin) // _DIVISION
+    for i in range(n_divisions):
+        d = begin + _DIVISION * i
+        slot, is_double, first_cell, n_searched = values + _at(tables, d), _at(tables, d + 1) != 0, _at(tables, d + 2), _at(tables, d + 3)
+        bucket, counted, cell = tables[_BUCKETS] + _at(tables, d + 4), _at(tables, d + 8), scratch[_CHOSEN] + i
+        last, origin, scale = _as_double(_at(tables, d + 5)), _as_double(_at(tables, d + 6)), _as_double(_at(tables, d + 7))
+        for _ in range(n):
+            key, state = _at(scratch, slot), _at(scratch, slot + scratch[_SHIFT])
+            number = _as_double(key) if is_double else np.float64(key)
+            key = _ordered(key) if is_double else key
+            low = _at(tables, bucket + _bucket(number, origin, scale, last))
+            found, none = counted + _n_below(tables, thresholds, key, low, n_searched), first_cell + _NAN_CELL - state
+            scratch[np.uint64(cell)] = found if (state == 0) & (number == number) else none
+            slot, cell = slot + n_slots, cell + n_divisions + _AT_ONCE
 
 
 @scalar
-def _found(tables, d, key, number):
-    """The cell of a value by its slot's buckets and thresholds."""
-    place = (number - _as_double(_at(tables, d + 6))) * _as_double(_at(tables, d + 7))
+def _ordered(bits):
+    """See conditions.ordered."""
+    bits = bits if bits != _NEGATIVE_ZERO else 0
+    return bits ^ ((bits >> 63) & _ALL_BUT_SIGN)
+
+
+@scalar
+def _bucket(number, origin, scale, last):
+    place = (number - origin) * scale
     place = place if place > 0.0 else 0.0
-    last = _as_double(_at(tables, d + 5))
-    place = place if place < last else last
-    low = _at(tables, tables[_BUCKETS] + _at(tables, d + 4) + np.int64(place))
-    n = _at(tables, d + 3)
-    while n > 0:
+    return np.int64(place if place < last else last)
+
+
+@scalar
+def _n_below(tables, thresholds, key, low, n):
+    """How many of a slot's sorted thresholds are below `key`, where that is `low` at least and `low` + `n` at most."""
+    while n > 2 * _COUNTED:
         half = (n + 1) >> 1
-        low += half & -np.int64(_at(tables, tables[_THRESHOLDS] + low + half - 1) <= key)
+        low += half & -np.int64(_at(tables, thresholds + low + half - 1) < key)
         n -= half
-    return low + _at(tables, d + 8)
+    if n > _COUNTED:
+        low += _COUNTED & -np.int64(_at(tables, thresholds + low + _COUNTED - 1) < key)
+    first = thresholds + low
+    return (low + np.int64(_at(tables, first) < key) + np.int64(_at(tables, first + 1) < key) + np.int64(_at(tables, first + 2) < key)
+            + np.int64(_at(tables, first + 3) < key))  # fmt: skip
 
 
 @scalar
@@ -174,72 +184,68 @@ def _as_double(bits):
 
 
 @kernel
-def _fill_places(tables, chosen, bits):
-    """What the cells in `chosen` mark one by one into `bits`; replace them by those rows that there are, with the empty row up to a whole number
-    of _AT_ONCE, and return how many."""
-    n_chosen = 0
-    cells, places, tested = tables[_CELLS], tables[_PLACES], tables[_TESTED]
-    for i in range((tables[_THRESHOLDS] - tables[_DIVISIONS]) // _DIVISION):
-        cell = chosen[i]
-        low, high = _at(tables, cells + 2 * cell), _at(tables, cells + 2 * cell + 1)
-        for k in range(places + (low >> 32), places + (high & _LOW_HALF)):
-            _set_bit(bits, _at(tables, k), 1)
-        t = tested + (high >> 32)
-        for k in range(t + 1, t + 1 + 3 * _at(tables, t), 3):
-            _set_bit(bits, _at(tables, k), np.int64(_at(tables, k + 1) <= cell) & np.int64(cell < _at(tables, k + 2)))
-        row = low & _LOW_HALF
-        chosen[n_chosen] = row * tables[_N_WORDS]
-        n_chosen += np.int64(row != 0)
-    while n_chosen % _AT_ONCE != 0:
-        chosen[n_chosen] = 0
-        n_chosen += 1
-    return n_chosen
+def _fill_marked(tables, n, scratch, bits):
+    """Slot by slot, for `n` rows: put where the row of its cell begins in the cell's place; set what the cell marks one by one.
+
+    Apart from finding cells: where a loop's end is not foreseen, what comes behind it waits."""
+    begin, cells, places, tested, n_words = tables[_DIVISIONS], tables[_CELLS], tables[_PLACES], tables[_TESTED], tables[_N_WORDS]
+    n_divisions = (tables[_THRESHOLDS] - begin) // _DIVISION
+    for i in range(n_divisions):
+        n_places, chosen, into = _at(tables, begin + _DIVISION * i + 9), scratch[_CHOSEN] + i, bits
+        for _ in range(n):
+            cell = _at(scratch, chosen)
+            row, end = _at(tables, cells + 2 * cell), _at(tables, cells + 2 * cell + 1)
+            scratch[np.uint64(chosen)] = row & _LOW_HALF
+            first, end, mark = places + (row >> 32), places + (end & _LOW_HALF), tested + (end >> 32)
+            for k in range(first, first + n_places):
+                _set_bit(scratch, into, _at(tables, k), k < end)
+            for k in range(first + n_places, end):
+                _set_bit(scratch, into, _at(tables, k), 1)
+            for k in range(mark + 1, mark + 1 + 3 * _at(tables, mark), 3):
+                _set_bit(scratch, into, _at(tables, k), (_at(tables, k + 1) <= cell) & (cell < _at(tables, k + 2)))
+            chosen, into = chosen + n_divisions + _AT_ONCE, into + n_words
 
 
 @kernel
-def _fill_union(rows, chosen, n_chosen, bits):
-    """OR the chosen rows, _AT_ONCE at a time, into `bits`, over stretches that stay near the processor.
-
-    All parts are counted from 0 and are equally long: otherwise the compiler joins one word at a time, which takes twice as long."""
-    for start in range(0, bits.shape[0], _STRETCH):
-        n = min(bits.shape[0] - start, _STRETCH)
-        into = _part(bits, start, n)
-        for i in range(0, n_chosen, _AT_ONCE):
-            a, b, c, d = (_part(rows, chosen[i] + start, n), _part(rows, chosen[i + 1] + start, n), _part(rows, chosen[i + 2] + start, n),
-                          _part(rows, chosen[i + 3] + start, n))  # fmt: skip
-            e, f, g, h = (_part(rows, chosen[i + 4] + start, n), _part(rows, chosen[i + 5] + start, n), _part(rows, chosen[i + 6] + start, n),
-                          _part(rows, chosen[i + 7] + start, n))  # fmt: skip
-            for w in range(n):
-                into[w] |= a[w] | b[w] | c[w] | d[w] | e[w] | f[w] | g[w] | h[w]
-
-
-@scalar
-def _part(rows, begin, n):
-    return rows[begin : begin + n]
+def _fill_union(tables, r, scratch, bits):
+    """OR the rows chosen for row `r`, _AT_ONCE at a time, into its bits."""
+    n_words, rows = tables[_N_WORDS], tables[_ROWS]
+    first = scratch[_CHOSEN] + r * ((tables[_THRESHOLDS] - tables[_DIVISIONS]) // _DIVISION + _AT_ONCE)
+    for i in range(first, first + tables[_N_WITH_ROWS], _AT_ONCE):
+        a, b, c, d = rows + _at(scratch, i), rows + _at(scratch, i + 1), rows + _at(scratch, i + 2), rows + _at(scratch, i + 3)
+        e, f, g, h = rows + _at(scratch, i + 4), rows + _at(scratch, i + 5), rows + _at(scratch, i + 6), rows + _at(scratch, i + 7)
+        for w in range(n_words):
+            scratch[np.uint64(bits + w)] |= (_at(tables, a + w) | _at(tables, b + w) | _at(tables, c + w) | _at(tables, d + w) | _at(tables, e + w)
+                                             | _at(tables, f + w) | _at(tables, g + w) | _at(tables, h + w))  # fmt: skip
 
 
 @kernel
-def _fill_demanded(tables, bits):
-    """Settle gates and what targets need of them, in order."""
+def _fill_settled(tables, scratch, bits):
+    """Turn one row's bits to what holds; then clauses close their targets, and gates and what targets need of them are settled, in order."""
+    n_target_words = tables[_N_TARGET_WORDS]
+    for w in range(bits, bits + n_target_words):
+        scratch[np.uint64(w)] = ~_at(scratch, w)
+    for k in range(tables[_N_FOLDS]):
+        scratch[np.uint64(bits + _at(tables, tables[_FOLDS] + k))] &= _at(scratch, bits + n_target_words + k)
     for i in range(tables[_DEMANDS], tables[_DEMANDS + 1], 4):
         kind, number = tables[i], tables[i + 1]
-        if kind != _NEEDED or _has_bit(bits, number):
+        if kind != _NEEDED or _has_bit(scratch, bits, number):
             holds = kind != _ANY_OF
             for k in range(tables[_REFERENCES] + tables[i + 2], tables[_REFERENCES] + tables[i + 3]):
-                if _has_bit(bits, tables[k]) == (kind == _ANY_OF):
+                if _has_bit(scratch, bits, tables[k]) == (kind == _ANY_OF):
                     holds = not holds
                     break
             if kind == _NEEDED and not holds:
-                bits[number >> 6] &= ~(1 << (number & 63))
+                scratch[bits + (number >> 6)] &= ~(1 << (number & 63))
             elif kind != _NEEDED and holds:
-                _set_bit(bits, number, 1)
+                _set_bit(scratch, bits, number, 1)
 
 
 @scalar
-def _has_bit(bits, place):
-    return (bits[place >> 6] >> (place & 63)) & 1 != 0
+def _has_bit(scratch, bits, place):
+    return (scratch[bits + (place >> 6)] >> (place & 63)) & 1 != 0
 
 
 @scalar
-def _set_bit(bits, place, truth):
-    bits[np.uint64(place >> 6)] |= np.int64(truth) << (place & 63)
+def _set_bit(scratch, bits, place, truth):
+    scratch[np.uint64(bits + (place >> 6))] |= np.int64(truth) << (place & 63)

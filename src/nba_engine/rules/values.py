@@ -9,31 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any
 
-INT_MIN, INT_MAX, UINT_MAX = -(2**63), 2**63 - 1, 2**64 - 1
+from nba_engine.moments import duration_us, epoch_us, moment_of
+from nba_engine.schema import UINT_MAX as UINT_MAX
+from nba_engine.schema import UInt as UInt
+
+INT_MIN, INT_MAX = -(2**63), 2**63 - 1
 VALUE_DEPTH_MAX = 64
 """Lists and maps given from outside may nest this deep."""
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 TIMESTAMP_NS_MIN = -62_135_596_800 * 10**9  # 0001-01-01T00:00:00Z
 TIMESTAMP_NS_MAX = 253_402_300_800 * 10**9 - 1  # 9999-12-31T23:59:59.999999999Z
-
-
-class UInt(int):
-    """A CEL uint: an int in 0 .. 2**64 - 1 that remembers its type. `UInt(1) == 1`."""
-
-    __slots__ = ()
-
-    def __new__(cls, value: int = 0) -> UInt:
-        if not 0 <= value <= UINT_MAX:
-            raise ValueError(f"{value} is not a uint; it must lie in 0 .. {UINT_MAX}")
-        return super().__new__(cls, value)
-
-    def __repr__(self) -> str:
-        return f"UInt({int(self)})"
 
 
 class TypeName(str):
@@ -164,9 +153,9 @@ def from_python(value: Any, depth: int = 0) -> Any:
     if isinstance(value, datetime):
         if value.tzinfo is None:
             raise EvaluationError(f"the time {value.isoformat()} has no zone")
-        return Timestamp((value - EPOCH) // timedelta(microseconds=1) * 1000)
+        return Timestamp(epoch_us(value) * 1000)
     if isinstance(value, timedelta):
-        return duration_of(value // timedelta(microseconds=1) * 1000)
+        return duration_of(duration_us(value) * 1000)
     if isinstance(value, list | tuple):
         return [from_python(item, depth + 1) for item in value]
     if isinstance(value, Mapping):
@@ -183,7 +172,7 @@ def to_python(value: Any) -> Any:
     """A CEL value as users see it: datetime (UTC) and timedelta cut to microseconds, plain dict keys, no optional as None."""
     match value:
         case Timestamp(ns):
-            return EPOCH + timedelta(microseconds=ns // 1000)
+            return moment_of(ns // 1000)
         case Duration(ns):
             return timedelta(microseconds=ns // 1000)
         case Maybe(items):

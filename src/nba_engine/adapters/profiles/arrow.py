@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from nba_engine.adapters.profiles import unknown_name
-from nba_engine.adapters.profiles.columns import names_no_moment, reader
+from nba_engine.adapters.profiles.columns import Reader, names_no_moment, reader
 from nba_engine.errors import RequestError, StoreError
 
 
@@ -26,8 +26,8 @@ class ArrowProfiles:
 
     Raises
     ------
-    RequestError : no such column, a subject that is null or stands in two rows, a date or a timestamp without a zone. StoreError : the file
-    cannot be read.
+    RequestError : no such column, a subject that is null or stands in two rows, a date, a timestamp without a zone or outside the years 1
+    to 9999. StoreError : the file cannot be read.
 
     Notes
     -----
@@ -41,7 +41,7 @@ class ArrowProfiles:
         where = str(source) if isinstance(source, str | Path) else "the table"
         _check(table, subject, where)
         names = [name for name in table.column_names if name != subject]
-        self._readers = [reader(table.column(name)) for name in names]
+        self._readers = [_reader(table, name, where) for name in names]
         self._names = names
         subjects = table.column(subject)
         self._subject = reader(subjects if pa.types.is_string(subjects.type) else subjects.cast(pa.large_string()))
@@ -80,6 +80,13 @@ def _read(path: str | Path) -> pa.Table:
         return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
     except (OSError, pa.ArrowException) as error:
         raise StoreError(f"the profiles in {path} cannot be read ({error}); give a Parquet file (.parquet) or an Arrow file") from error
+
+
+def _reader(table: pa.Table, name: str, where: str) -> Reader:
+    try:
+        return reader(table.column(name))
+    except ValueError as error:  # pyarrow's own are among them
+        raise RequestError(f"{where}: column {name!r} holds what no fact can be ({error}); mend the value, or drop the column", "profiles") from error
 
 
 def _check(table: pa.Table, subject: str, where: str) -> None:

@@ -13,9 +13,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-Reader = Callable[[int], Any]
+from nba_engine.moments import epoch_us, moment_of
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+Reader = Callable[[int], Any]
+_FIRST_US, _LAST_US = (epoch_us(end.replace(tzinfo=timezone.utc)) for end in (datetime.min, datetime.max))
 
 
 def names_no_moment(type_: pa.DataType) -> bool:
@@ -26,7 +27,7 @@ def names_no_moment(type_: pa.DataType) -> bool:
 
 def reader(column: pa.ChunkedArray) -> Reader:
     """Reads one value: null as None, timestamps as aware datetime, durations as timedelta, decimals as float, lists as list, structs and maps
-    as dict. Null marks of a column that has any take a byte a row.
+    as dict. Null marks of a column that has any take a byte a row. ValueError for a moment or a duration that has no such value.
     """
     array = _in_one_piece(column)
     read = _reader(array)
@@ -45,9 +46,12 @@ def _in_one_piece(column: pa.ChunkedArray) -> Any:
     if pa.types.is_string_view(type_) or (pa.types.is_string(type_) and column.num_chunks != 1):
         column = column.cast(pa.large_string())  # one piece may be longer than 2 GB
     elif pa.types.is_timestamp(type_):
-        column = column.cast(pa.timestamp("us", "UTC"), safe=False)
+        column = column.cast(pa.timestamp("us", "UTC"), safe=type_.unit != "ns")  # parts of a microsecond are dropped, what is too far refused
+        ends = pc.min_max(column.cast(pa.int64())).as_py()
+        if ends["min"] is not None and not (_FIRST_US <= ends["min"] and ends["max"] <= _LAST_US):
+            raise ValueError("a moment outside the years 1 to 9999")
     elif pa.types.is_duration(type_):
-        column = column.cast(pa.duration("us"), safe=False)
+        column = column.cast(pa.duration("us"), safe=type_.unit != "ns")
     elif pa.types.is_decimal(type_):
         column = column.cast(pa.float64())
     return column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
@@ -65,7 +69,7 @@ def _reader(array: Any) -> Reader:
         return _texts(array, np.int64)
     if pa.types.is_timestamp(type_):
         ticks = _numbers(array, np.int64).item
-        return lambda i: _EPOCH + timedelta(microseconds=ticks(i))
+        return lambda i: moment_of(ticks(i))
     if pa.types.is_duration(type_):
         ticks = _numbers(array, np.int64).item
         return lambda i: timedelta(microseconds=ticks(i))

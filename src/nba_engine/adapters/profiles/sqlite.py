@@ -17,15 +17,34 @@ from nba_engine.errors import RequestError, StoreError
 BUSY_WAIT_S = 5.0
 """How long a lookup waits for a program that is writing the file."""
 
-_READERS: dict[str, Callable[[Any], Any]] = {"JSON": msgspec.json.decode, "BOOLEAN": bool, "BOOL": bool}
+
+def _truth(value: Any) -> bool:
+    """Whatever a BOOLEAN column holds, which SQLite does not check: a number, or a text that says it; ValueError for what is neither."""
+    word = value.lower() if isinstance(value, str) else value
+    if word in (1, "1", "true"):
+        return True
+    if word in (0, "0", "false"):
+        return False
+    raise ValueError(f"no BOOLEAN (came {value!r}, needed 0 or 1, true or false)")
+
+
+def _json(value: Any) -> Any:
+    try:
+        return msgspec.json.decode(value)
+    except (msgspec.DecodeError, TypeError) as error:
+        raise ValueError(f"no JSON ({error})") from error
+
+
+_READERS: dict[str, Callable[[Any], Any]] = {"JSON": _json, "BOOLEAN": _truth, "BOOL": _truth}
 
 
 class SqliteProfiles:
     """One row per subject; every other column is a fact under the column's name.
 
-    NULL is None. SQLite has neither truth values nor lists, so the type a column was declared with decides: BOOLEAN becomes True or False, JSON
-    is parsed (a list, a mapping, a value), anything else is given as SQLite holds it. Timestamps are RFC 3339 text with a zone or epoch
-    microseconds. A changed row is seen at once, a new column after reopening.
+    NULL is None. SQLite has neither truth values nor lists, so the type a column was declared with decides: BOOLEAN is True or False
+    (held as 1 or 0 or the words true and false; what is neither is refused), JSON is parsed (a list, a mapping, a value), anything else is
+    given as SQLite holds it. Timestamps are RFC 3339 text with a zone or epoch microseconds. A changed row is seen at once, a new
+    column after reopening.
 
     Parameters
     ----------
@@ -80,8 +99,8 @@ class SqliteProfiles:
             if facts[name] is not None:
                 try:
                     facts[name] = read(facts[name])
-                except (msgspec.DecodeError, TypeError) as error:
-                    raise StoreError(f"{self._path}: column {name!r} of subject {subject!r} is no JSON ({error}); mend the row") from error
+                except ValueError as error:
+                    raise StoreError(f"{self._path}: column {name!r} of subject {subject!r} is {error}; mend the row") from error
         return facts
 
     def close(self) -> None:
