@@ -91,6 +91,19 @@ def test_a_reload_that_fails_leaves_no_entry(tmp_path, monkeypatch):
     assert everything(made(catalog(), store=tmp_path)) == before
 
 
+def test_a_reload_that_cannot_be_written_changes_nothing(tmp_path, monkeypatch):
+    def fails(*_):
+        raise nba.StoreError("the disk is full")
+
+    engine = with_an_heir(tmp_path)
+    before = everything(engine)
+    with monkeypatch.context() as patch:
+        patch.setattr(engine._memory._journal, "append", fails)
+        with pytest.raises(nba.StoreError):
+            engine.reload(catalog(n=4, version="2"))
+    assert everything(engine) == before and engine.catalog.definition.version != "2"
+
+
 def test_a_reload_of_the_same_catalog_changes_nothing(tmp_path):
     engine = with_an_heir(tmp_path)
     before, sequence = everything(engine), engine._memory.last_sequence

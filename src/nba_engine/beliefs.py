@@ -274,7 +274,6 @@ class Beliefs:
             self._recalibration.sums[:], self._recalibration.centres[:] = before._recalibration.sums, before._recalibration.centres
         else:
             self.load(before.state())
-        self.model.inherit(None)
 
     def load(self, state: Mapping[str, Any]) -> None:
         """Take over the `state()` of any earlier plan: what both know by name moves, model by model, the rest starts from its prior."""
@@ -309,8 +308,8 @@ class Beliefs:
     def moved(self, receipt: Receipt, before: Beliefs) -> Receipt | None:
         """A receipt of the beliefs `before` a reload, in this numbering; entities keep their numbers. None where the model that gave it has left,
         or let go of one of its entities: if they come back, they begin anew."""
-        if self.kind != before.kind or not any(len(self._parts) == 1 or part.name == receipt.model and np.isin(receipt.entities, part.entities).all()
-                                               for part in self._parts.values()):
+        part = next((part for part in self._parts.values() if len(self._parts) == 1 or part.name == receipt.model), None)
+        if self.kind != before.kind or part is None or not np.isin(receipt.entities, part.entities).all():
             return None
         if before.features.names == self.features.names:
             return receipt

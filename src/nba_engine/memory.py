@@ -219,6 +219,8 @@ class Memory:
         if journal is not None:
             journal.append(entries.CATALOG, key, 0, codec.pack(plan.catalog.to_dict()))
         state.beliefs, state.challenger = beliefs, compiled.challenger
+        for one in written(beliefs, compiled.challenger):
+            one.model.inherit(None)
         for kept in state.ledger.kept():
             for offer in kept.touched:
                 if offer.taught is not None:

@@ -196,7 +196,7 @@ def _is_literal(text: str) -> bool:
     from nba_engine.rules import parse
 
     try:
-        return isinstance(parse(text), Literal)
+        return re.fullmatch(_NUMBER, text) is not None or isinstance(parse(text), Literal)
     except RuleError:
         return False
 
