@@ -31,7 +31,7 @@ NUMBERS_MAX = {
     "decide, bytes at once": 24_000.0,
     "record, bytes at once": 24_000.0,
     "decide, blocks kept": 0.5,
-    "scoring, every action taught / none": 6.0,
+    "scoring, every action taught / none": 12.0,
 }
 
 

@@ -347,9 +347,11 @@ def _propensity(mean, variance):
     t = min(max(mean / math.sqrt(1.0 + variance), -8.0), 8.0)
     root = math.sqrt(1.0 + 2.0 * variance)
     reach = 2.0 * variance / (root * (root + 1.0))  # 1 - 1 / root
-    far, near = 1.0 + (1.0 - _NODE * reach) ** 2, 1.0 + (1.0 - (1.0 - _NODE) * reach) ** 2
-    inside = math.exp(-0.5 * t * t * far) / far + math.exp(-0.5 * t * t * near) / near
-    return cdf_and_pdf(t)[0], math.sqrt(reach * inside / (2.0 * math.pi))
+    far, near = 1.0 - _NODE * reach, 1.0 - (1.0 - _NODE) * reach
+    p, density = cdf_and_pdf(t)
+    of_far, of_near = 1.0 + far * far, 1.0 + near * near
+    inside = (cdf_and_pdf(t * far)[1] * of_near + cdf_and_pdf(t * near)[1] * of_far) / (of_far * of_near)
+    return p, math.sqrt(reach * density * inside)
 
 
 @kernel
