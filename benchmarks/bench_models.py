@@ -37,8 +37,9 @@ def rows(n=64):
 
 
 def taught_by_untaught(n: int = 300) -> float:
-    """Least time to score 200 actions when all 1,000 are taught, by that when none is: six or seven where the walk is SIMD, some twenty where it
-    is not. (Three and twelve before siblings that nothing has told apart were worked out once, which only helps where none is taught.)"""
+    """Least time to score 200 actions when all 1,000 are taught, by that when none is: six to eight where the walk is SIMD; some twenty where it
+    is not, as reckoned from what was measured before. (Three and twelve before siblings that nothing has told apart were worked out once, which
+    only helps where none is taught.)"""
     index, value = next(rows(1))
     least = []
     for n_taught in (N_ACTIONS, 0):

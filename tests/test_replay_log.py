@@ -297,3 +297,8 @@ def test_a_csv_whose_whole_numbers_get_a_point_late_says_what_to_write(tmp_path:
     (tmp_path / "late.csv").write_text("reward,p_log,p_target\n" + "1,1,1\n" * 200_000 + "0.5,1,1\n")
     with pytest.raises(ReplayError, match=r"0\.5.*first megabyte: write 1\.0 and not 1"):
         Log.read(tmp_path / "late.csv").rows()
+
+
+def test_whole_numbers_beyond_those_a_double_holds_are_rewards_too() -> None:
+    report = run(Log.read({"reward": [2**53 + 1, 0], "p_log": [0.5, 0.5], "p_target": [0.5, 0.5]}), estimators={"ips": None})
+    assert report.estimates[0].value == 2**52

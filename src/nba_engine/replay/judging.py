@@ -130,8 +130,9 @@ class Judge:
 
         column = table.column(name)
         try:
-            return column.cast(pa.float64()).to_numpy(zero_copy_only=False)
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+            # Not safe: a whole number beyond 2**53 is rounded, as every double is, and not refused.
+            return column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError):  # a text that is no number, or a type that never is one
             row, value = next((i, value) for i, value in enumerate(column.to_pylist()) if not _is_number(value))
             raise ReplayError(f"column {name} holds {value!r} in row {self.n_read + row}, which is no number; it must say {COLUMNS[name]} "
                               "(write 0.5 for 50 %, 1 for yes and 0 for no)") from None

@@ -121,8 +121,8 @@ def _float(array: pa.Array, name: str) -> Float:
     import pyarrow as pa
 
     try:
-        return array.cast(pa.float64()).to_numpy(zero_copy_only=False)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        return array.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:  # a text that is no number, or a type that never is one
         raise ReplayError(f"column {name} holds probabilities that are no numbers ({error})") from error
 
 
