@@ -104,5 +104,6 @@ def everything(of: nba.Engine) -> dict[str, object]:
     state = of._memory.state
     due = sorted((at, kept.decision.id, i) for at, _, i, kept in state.due)
     waiting = [(at, name, i) for at, name, i in due if of._memory.find(name).offers[i].label is None]
-    return {"beliefs": beliefs(of), "contacts": flat(state.contacts.state()), "subjects": state.ledger.state(),
+    subjects = [[name, subject.n_decisions, subject.interactions] for name, subject in state.ledger.subjects.items()]
+    return {"beliefs": beliefs(of), "contacts": flat(state.contacts.state()), "subjects": subjects,
             "vocabulary": state.vocabulary.state(), "waiting": waiting}  # fmt: skip

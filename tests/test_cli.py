@@ -91,7 +91,7 @@ def test_decide_as_json_and_with_an_unknown_fact(tmp_path):
 
 @pytest.mark.parametrize(("facts", "channel", "problem"), [
     ('{"age": "forty"}', "call", "age"), ('{"age": 41}', "fax", "channel 'fax' is not in the catalog"), ("[41]", "call", "needed a mapping of facts"),
-    ('{"age": 41', "call", "facts.json"), ('{"age": 41, "age": 42}', "call", "age"),
+    ('{"age": 41', "call", "facts.json: 1 fault\n  facts (line 1, column 11): this is not JSON"), ('{"age": 41, "age": 42}', "call", "age"),
 ])  # fmt: skip
 def test_bad_facts_print_their_text(tmp_path, facts, channel, problem):
     catalog = written(tmp_path, "catalog.yaml", SOUND)

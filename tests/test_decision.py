@@ -73,6 +73,26 @@ def test_the_order_of_the_catalog_changes_no_slate(kind, order):
         assert [x[3] for x in a] == pytest.approx([x[3] for x in b], rel=1e-9)
 
 
+@pytest.mark.parametrize("rule, channel, offered", [
+    ("now.getHours('Europe/Zurich') == 13", "call", True), ("now.getHours('Europe/Zurich') == 13", None, True),
+    ("now.getHours() > 17", "call", False),
+    ("channel.startsWith('we')", "web", True), ("channel.startsWith('we')", "call", False), ("channel.startsWith('we')", None, False),
+    ("direction.matches('^out')", "mail", True), ("direction.matches('^out')", "call", False),
+])  # fmt: skip
+def test_rules_that_the_plain_evaluator_answers_read_the_time_and_the_channel(rule, channel, offered):
+    """At noon UTC; alone, in a batch, as a value and in the weight of a situation."""
+    on_it = [{"id": "asked", "eligibility": [rule]}, {"id": "worth", "value": f"{rule} ? 2.0 : 1.0"}]
+    shop = engine(catalog=catalog(issues={}, actions=on_it, context_weights=[{"when": rule, "action": "worth", "multiplier": 3.0}]))
+    decision = shop.decide("ann", channel=channel, facts=ADULT, limit=2)
+    worth = [(o.value, o.context_weight) for o in decision.offers if o.action == "worth"]
+    assert actions(decision).count("asked") == offered
+    assert worth == ([(2.0, 3.0)] if offered else [(1.0, 1.0)] if channel else [])  # without a channel its value is unknown
+    told = {action.action: action for action in shop.explain(decision.id).actions}
+    assert (told["asked"].stage == "offered", told["worth"].stage == "offered") == (offered, worth != [])
+    batch = shop.decide_batch({"subject": ["ann"], "channel": [channel], **{name: [value] for name, value in ADULT.items()}}, limit=2)
+    assert {*batch["action"].to_pylist()} == {*(actions(decision) or [None])}
+
+
 def test_deciding_changes_no_belief_and_no_contact():
     shop = taught(engine(catalog=catalog(channels={"call": {}})))
     before = everything(shop)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from nba_engine import CatalogError
+from nba_engine import CatalogError, Engine
 from nba_engine.catalog import Catalog
 from nba_engine.rules import UNKNOWN, ErrorValue, check, evaluate, parse, plain, walk
 from nba_engine.rules.deciding import shown
@@ -81,6 +81,17 @@ def worked() -> list[tuple[str, str, dict[str, Any], str]]:
 @pytest.mark.parametrize(("number", "rule", "facts", "told"), worked())
 def test_worked_rules(number, rule, facts, told):
     assert answer(rule, {"now": customer()["now"], **facts}) == told
+
+
+def test_worked_rules_decide_as_they_are_told():
+    rules = {f"rule {number}": rule for number, rule, _, _ in worked()}
+    built_in = {fact.name for fact in BUILT_IN_FACTS}
+    facts = {name: str(type_) for name, type_ in TYPES.items() if name not in built_in and not type_.fields}
+    engine = Engine(Catalog.from_dict({"facts": facts, "actions": [{"id": name, "eligibility": [rule]} for name, rule in rules.items()]}))
+    for number, _, given, told in worked():
+        at = given.pop("now", customer()["now"])
+        decision = engine.decide("anybody", facts=given, at=at, limit=len(rules))
+        assert (f"rule {number}" in {offer.action for offer in decision.offers}) == (told == "true"), (number, given)
 
 
 def test_there_are_ten_and_each_is_shown_both_ways():

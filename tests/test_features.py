@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from nba_engine.facts import features as module
 from nba_engine.facts.columns import Column
 from nba_engine.facts.features import Features
-from nba_engine.facts.scaling import carried, empty_scaling, observe
+from nba_engine.facts.scaling import EVIDENCE_MIN, GAIN_MIN, INVERSE, IS_LOG, JUDGED_EVERY, empty_scaling, observe
 from nba_engine.schema import BOOL, BYTES, DOUBLE, DURATION, INT, STRING, TIMESTAMP, Fact, list_of, map_of
 from tests.naive import features as naive
 
@@ -110,18 +110,42 @@ def test_fill_and_observe_equal_their_twin(seen, row, rank):
         assert found.get(name, 0.0) == pytest.approx(expected.get(name, 0.0), abs=1e-6), name
 
 
-@settings(max_examples=100, deadline=None)
-@given(st.lists(st.floats(-1e6, 1e6) | st.just(math.nan), max_size=30))
-def test_scaling_is_mean_and_deviation(numbers):
+def seen(numbers):
+    """One number's row of the scaling."""
     scaling = empty_scaling(1)
     for number in numbers:
         observe(np.array([number]), scaling)
+    return scaling[0]
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.floats(-1e6, 1e6) | st.just(math.nan), max_size=30) | st.lists(st.sampled_from([0.0, 1.0, 30.0, 2000.0, -5.0]), max_size=100))
+def test_scaling_is_mean_and_deviation_on_the_likelier_scale(numbers):
+    count, mean, inverse, is_log = seen(numbers)[:4]
     known = [number for number in numbers if not math.isnan(number)]
-    mean, deviation = naive.mean_and_deviation(known)
-    assert scaling[0, 0] == len(known)
-    assert scaling[0, 1] == pytest.approx(mean, abs=1e-6)
+    assert count == len(known)
+    assert bool(is_log) == naive.is_log(known, GAIN_MIN, EVIDENCE_MIN, JUDGED_EVERY)
+    expected, deviation = naive.mean_and_deviation([naive.signed_log(x) for x in known] if is_log else known)
+    assert mean == pytest.approx(expected, abs=1e-6)
     if deviation > 1e-3:
-        assert 1.0 / scaling[0, 3] == pytest.approx(deviation, rel=1e-6)
+        assert 1.0 / inverse == pytest.approx(deviation, rel=1e-6)
+
+
+def test_long_tails_are_read_by_their_logarithm():
+    rng = np.random.default_rng(3)
+    normal = rng.normal(50.0, 10.0, 400)
+    amounts = np.exp(rng.normal(4.0, 1.5, 400))
+    assert seen(amounts)[IS_LOG] == seen(-amounts)[IS_LOG] == 1.0
+    assert seen(normal)[IS_LOG] == seen(rng.uniform(-1.0, 1.0, 400))[IS_LOG] == 0.0
+    few = np.exp(rng.normal(2.0, 1.0, 48))
+    assert seen(few)[IS_LOG] == 1.0
+    assert seen(np.concatenate([few, np.tile(normal, 100)]))[IS_LOG] == 0.0  # as they are again, where that is likelier after all
+
+
+@pytest.mark.parametrize("numbers", [[7.0] * 40, [1e100, -1e100] * 20, [0.0] * 16 + [1e-300], [1e15, 1e15 + 1] * 16])
+def test_odd_numbers_have_a_finite_scaling(numbers):
+    assert np.isfinite(seen(numbers)).all()
+    assert seen(numbers)[INVERSE] >= 0.0
 
 
 def blank():
@@ -186,11 +210,6 @@ def test_state_and_load_carry_the_scaling():
         Features(COLUMNS[3:]).load(features.state())
     assert features.number_names[0] == "f0"
     assert len(features.number_names) == len(features.state()["scaling"])
-
-
-def test_scaling_is_carried_by_name():
-    old = np.arange(8.0).reshape(2, 4)
-    assert carried(old, ["age", "bill"], ["bill", "new"]).tolist() == [[4.0, 5.0, 6.0, 7.0], [0.0] * 4]
 
 
 def test_names_are_unique_and_take_texts():

@@ -381,3 +381,20 @@ def test_actions_that_left_or_changed_channel_can_still_be_answered():
     shop.reload(catalog(model={"kind": "beta_bernoulli"}))
     assert shop.record(decision.id, "declined", action="sport").learned
     assert propensities(shop)["sport"] < 0.1
+
+
+@pytest.mark.parametrize("by_table", [False, True])
+def test_the_channel_is_a_predictor(by_table):
+    """One action, wanted on calls and not on the web."""
+    channels = {"call": {"direction": "inbound"}, "web": {"direction": "outbound"}}
+    shop = nba.Engine(nba.Catalog.from_dict({"channels": channels, "facts": {"age": "int"}, "actions": [{"id": "a", "value": 1}]}))
+    asked = [("call", "accepted"), ("web", "declined")] * 40
+    if by_table:
+        rows = {"subject": [f"s{n}" for n in range(80)], "channel": [c for c, _ in asked], "label": [label for _, label in asked],
+                "action": ["a"] * 80, "at": [NOON] * 80, "age": [40] * 80}
+        shop.learn(rows)
+    else:
+        for n, (channel, label) in enumerate(asked):
+            shop.record(shop.decide(f"s{n}", channel=channel, facts={"age": 40}).id, label)
+    wanted, unwanted = (shop.decide("new", channel=channel, facts={"age": 40}).offers[0].propensity for channel in channels)
+    assert wanted > 0.8 > 0.2 > unwanted

@@ -191,6 +191,9 @@ def test_one_model_for_all_costs_no_sorting():
     ({"kind": "river", "classifier": {"linear_model.LogisticRegression": {"l3": 1}}}, "model.classifier", "does not take these parameters"),
     ({"kind": "river", "classifier": "base.os.system"}, "model.classifier", "river has no"),
     ({"kind": "river", "classifier": 3}, "model.classifier", "the name of a classifier"),
+    ({"kind": "river", "classifier": ["preprocessing.StandardScaler"]}, "model.classifier", "fails when it is used .AttributeError"),
+    ({"kind": "river", "classifier": {"linear_model.LogisticRegression": {"optimizer": "optim.SGD"}}}, "model.classifier", "fails when it is used"),
+    ({"kind": "river", "classifier": "facto.FMClassifier"}, "model.classifier", "fails when it is used .* cannot be stored"),
     ({"kind": "probit", "classifier": "linear_model.LogisticRegression"}, "model.classifier", "beside kind probit"),
     ({"kind": "linear", "one_for_all": True}, "model.one_for_all", "write kind: river"),
     ("probid", "model", "did you mean 'probit'"),
@@ -216,7 +219,11 @@ def test_a_pipeline_with_parts_of_river_as_parameters():
 
 
 @pytest.mark.parametrize("written", ["tree.HoeffdingTreeClassifier", "naive_bayes.GaussianNB", ["preprocessing.StandardScaler", DEFAULT],
-                                     {"forest.ARFClassifier": {"n_models": 2, "seed": 1}}], ids=["tree", "bayes", "pipeline", "forest"])  # fmt: skip
+                                     {"forest.ARFClassifier": {"n_models": 2, "seed": 1}}, "linear_model.PAClassifier",
+                                     "linear_model.SoftmaxRegression", "neighbors.KNNClassifier", ["preprocessing.OneHotEncoder", DEFAULT],
+                                     {"ensemble.StackingClassifier": {"models": [DEFAULT, {"naive_bayes.GaussianNB": {}}],
+                                                                      "meta_classifier": DEFAULT}}],
+                         ids=["tree", "bayes", "pipeline", "forest", "method", "deepcopy", "built-in", "set", "list of parts"])  # fmt: skip
 def test_classifiers_of_any_kind_are_saved_and_go_on(written):
     paths, rng = np.array([[0, -1, -1, 1, -1]], np.int32), np.random.default_rng(0)
     names, entities = [("bias", ""), ("a", "z"), ("b", "z")], [("global", ""), ("action", "x")]
@@ -237,3 +244,8 @@ def test_saved_bytes_can_name_nothing_but_river(module, name):
     for written in (["name", module, name], ["object", ["name", module, name], ["tuple", "true"], None, ["list"], []]):
         with pytest.raises(nba.StoreError, match="cannot be stored"):
             river_state.from_bytes(msgspec.msgpack.encode(written))
+
+
+def test_saved_bytes_can_call_no_method_but_of_rivers_own():
+    with pytest.raises(nba.StoreError, match="cannot be stored"):
+        river_state.from_bytes(msgspec.msgpack.encode(["method", ["list"], "append"]))

@@ -211,6 +211,16 @@ def test_sqlite_sees_changed_rows_at_once_and_reads_views(tmp_path):
         assert profiles.profile("anna") == {"p l": "GOLD", "more": ["a", "ü", 1]} and profiles.profile("nobody") is None
 
 
+def test_sqlite_subjects_may_be_numbers_and_are_themselves_only(tmp_path):
+    with closing(sqlite3.connect(tmp_path / "p.db")) as connection:
+        connection.executescript("CREATE TABLE profiles(subject INTEGER PRIMARY KEY, age); INSERT INTO profiles VALUES (42, 41);"
+                                 "CREATE TABLE named(subject TEXT COLLATE NOCASE PRIMARY KEY, age); INSERT INTO named VALUES ('Ann', 40)")
+    with SqliteProfiles(tmp_path / "p.db") as numbered, SqliteProfiles(tmp_path / "p.db", "named") as named:
+        assert numbered.profile("42") == {"age": 41}
+        assert [numbered.profile(other) for other in ("042", " 42", "42.0", "+42", "4.2e1")] == [None] * 5
+        assert named.profile("ANN") == {"age": 40}  # as the column was declared
+
+
 def test_sqlite_opens_no_more_connections_than_lookups_at_one_moment(tmp_path):
     with SqliteProfiles(sqlite_file(tmp_path / "p.db")) as profiles:
         for _ in range(5):

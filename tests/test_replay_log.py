@@ -49,10 +49,11 @@ def test_every_form_reads_alike(tmp_path: Path, form: str) -> None:
 
 
 def test_the_export_of_a_store_needs_no_mapping() -> None:
-    log = Log.read({"selection_probability": [0.5, None], "reward": [1.0, None], "action": ["a", None]})
-    assert log.first_offers().to_pydict() == {"p_log": [0.5], "reward": [1.0], "action": ["a"]}
-    with pytest.raises(ReplayError, match="no column p_target"):
+    log = Log.read({"selection_probability": [0.5, None], "reward": [1.0, None], "action": ["a", None], "agent": ["ann", None]})
+    assert log.first_offers().to_pydict() == {"p_log": [0.5], "reward": [1.0], "action": ["a"], "agent": ["ann"]}
+    with pytest.raises(ReplayError, match="no column p_target .*name the catalog that shall be judged: target=, or --target") as caught:
         log.rows()
+    assert "looks like it" not in str(caught.value)
     assert [str(finding) for finding in log.findings] == [
         "1 row (set aside; the first is row 1): nothing was offered: what is judged are the decisions that offered something",
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,8 @@ from nba_engine.errors import CheckError
 from nba_engine.facts.encoding import Encoder, Row
 from nba_engine.facts.vocabulary import Vocabulary
 from nba_engine.numerics.bitset import unpack
-from nba_engine.rules import check, evaluate, index, parse, tables
+from nba_engine.numerics.kernel import kernel
+from nba_engine.rules import check, evaluate, index, lines, parse, tables
 from nba_engine.rules.index import RuleIndex, RuleIndexBuilder
 from nba_engine.rules.truth import Evaluation
 from nba_engine.schema import BUILT_IN_FACTS, DOUBLE, Fact, Type, parse_type
@@ -79,7 +81,7 @@ def test_compiled_rules_equal_the_plain_evaluator(seed: int) -> None:
 
 @pytest.mark.parametrize(("layout", "seed"), [({"PLACES_PER_BLOCK": 1, "MARKS_PER_WORD": 0}, 20), ({"MARKS_PER_WORD": 10**6}, 21),
                                              ({"NEAR_BYTES": 0, "ROWS_BYTES_MAX": 20_000, "MARKS_PER_WORD": 0}, 22), ({"PLACES_PER_BLOCK": 4}, 23),
-                                             ({"PLACES_PER_BLOCK": 4, "FORESEEN_MAX": 10**6, "MARKS_PER_WORD": 0}, 24), ({"FORESEEN_MAX": 0}, 25)])
+                                             ({"PLACES_PER_BLOCK": 4, "MARKS_PER_WORD": 0}, 24), ({"PLACES_PER_BLOCK": 2}, 25)])
 def test_every_layout_of_the_tables_gives_the_same_answers(monkeypatch: pytest.MonkeyPatch, layout: dict[str, int], seed: int) -> None:
     """Rows alone, places alone, and blocks of many cells."""
     for name, value in layout.items():
@@ -103,7 +105,7 @@ def stacked(rows: Sequence[Row]) -> Stacked:
     return Stacked(*(np.concatenate([getattr(row, name) for row in rows]) for name in ("values", "states", "item_codes")), offsets)
 
 
-@pytest.mark.parametrize(("n_rows", "clauses_max"), [(15, 8), (16, 8), (37, 1)])
+@pytest.mark.parametrize(("n_rows", "clauses_max"), [(31, 8), (32, 8), (69, 1)])
 def test_many_rows_at_once_are_each_row_alone(monkeypatch: pytest.MonkeyPatch, n_rows: int, clauses_max: int) -> None:
     """Targets, values and states, whatever rows the evaluation answered before and however many it has room for."""
     monkeypatch.setattr(index, "CLAUSES_MAX", clauses_max)
@@ -126,6 +128,37 @@ def test_many_rows_at_once_are_each_row_alone(monkeypatch: pytest.MonkeyPatch, n
 def test_clauses_and_gates_say_the_same(monkeypatch: pytest.MonkeyPatch, clauses_max: int, seed: int) -> None:
     monkeypatch.setattr(index, "CLAUSES_MAX", clauses_max)
     test_compiled_rules_equal_the_plain_evaluator(seed)
+
+
+@kernel
+def _fill_lines(numbers, into, counts):
+    lines.or_lines(into, 3, numbers, (1, 9, 17))
+    for k in range(counts.shape[0]):
+        counts[k] = lines.n_below(numbers, k, numbers[0])
+
+
+def test_lines_of_eight_numbers() -> None:
+    """Eight numbers and no more are joined and counted, from any place, whatever their signs."""
+    numbers = np.random.default_rng(1).integers(-(2**63), 2**63 - 1, 25, endpoint=True)
+    numbers[[0, 5, 6, 7]] = 3, -(2**63), 2**63 - 1, 3
+    into, counts = np.arange(12), np.zeros(18, np.int64)
+    _fill_lines(numbers, into, counts)
+    assert into.tolist() == [0, 1, 2, *(k | numbers[k - 2] | numbers[k + 6] | numbers[k + 14] for k in range(3, 11)), 11]
+    assert counts.tolist() == [sum(int(number) < 3 for number in numbers[k : k + 8]) for k in range(18)]
+
+
+@pytest.mark.skipif(os.environ.get("NUMBA_BOUNDSCHECK") != "1", reason="places are checked only with NUMBA_BOUNDSCHECK=1")
+@pytest.mark.parametrize(("n_numbers", "n_into", "n_counts"), [(24, 12, 1), (25, 10, 1), (25, 12, 19)])
+def test_lines_beyond_an_array_are_found(n_numbers: int, n_into: int, n_counts: int) -> None:
+    with pytest.raises(IndexError):
+        _fill_lines(np.zeros(n_numbers, np.int64), np.zeros(n_into, np.int64), np.zeros(n_counts, np.int64))
+
+
+def test_few_rules_among_many_facts() -> None:
+    """Nothing is read beyond tables that are smaller than a row (NUMBA_BOUNDSCHECK=1), whether a fact has a value or not."""
+    compiled = Compiled(_facts(**{f"f{i}": "int" for i in range(2_000)}), ["f1999 > 3", "f7 < 2 || f8 == 9"])
+    for row, found in (({}, [False, False]), ({"f1999": 4}, [True, False]), ({"f1999": None, "f8": 9}, [False, True])):
+        assert compiled.run(row) == found
 
 
 @pytest.mark.parametrize("layout", [{}, {"NEAR_BYTES": 0, "ROWS_BYTES_MAX": 20_000}])

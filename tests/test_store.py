@@ -94,7 +94,7 @@ def test_after_a_restart_outcomes_do_what_they_would_have_done(tmp_path, clean, 
 
     def unnamed(state, made):
         names = {d.id: n for n, d in made.items()}
-        subjects = [[subject, n, {key: names.get(first) for key, first in seen.items()}] for subject, n, seen in state["subjects"]["subjects"]]
+        subjects = [[subject, n, {key: names.get(first) for key, first in seen.items()}] for subject, n, seen in state["subjects"]]
         return {**state, "subjects": subjects}
 
     stays = engine(store=tmp_path / "a", sync="os")

@@ -147,7 +147,7 @@ def test_a_bad_catalog_changes_nothing(monkeypatch):
     with pytest.raises(nba.CatalogError):
         shop.reload(catalog(actions=[{"id": "x", "eligibility": ["age >"]}]))
     with monkeypatch.context() as patched:
-        patched.setattr("nba_engine.memory.compile_plan", lambda *_: (_ for _ in ()).throw(nba.CheckError("too large")))
+        patched.setattr("nba_engine.compiled.compile_plan", lambda *_: (_ for _ in ()).throw(nba.CheckError("too large")))
         with pytest.raises(nba.CheckError):
             shop.reload(catalog(version="2"))
     assert everything(shop) == before and shop.catalog is in_use

@@ -33,7 +33,7 @@ CATALOG = {
 def features(*pairs):
     """Features whose numbers are standard scores already: mean 0, deviation 1."""
     found = Features(COLUMNS, crosses=pairs)
-    found.load({"scaling": np.array([[1e6, 0.0, 1e6, 1.0]] * 2)})
+    found.load({"scaling": np.array([[1e6, 0.0, 1.0, 0.0, 0.0, 1e6, 0.0, 0.0, 0.0]] * 2)})
     return found
 
 

@@ -18,6 +18,7 @@ from nba_engine.facts.crosses import Cross
 from nba_engine.facts.encoding import Row
 from nba_engine.facts.features import RANK_MAX, Features
 from nba_engine.facts.watching import PAIRS_MAX, STOCK_EVERY, Watch
+from nba_engine.facts.widening import Unnamed
 from nba_engine.models.contract import Model, Receipt, carried, positions
 from nba_engine.models.interval import interval
 from nba_engine.models.kinds import KINDS, Ground
@@ -31,13 +32,15 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int32]
 Offsets = npt.NDArray[np.int64]
 Entity = tuple[str, str]
+Moved = Callable[[Receipt], Receipt | None]
 
 INHERITED_FROM = 4
 """The first stock-taking at which entities inherit."""
 _ACTION = 3
 """The level of actions on a path."""
 _CROSSED_KINDS = {"probit"}
-"""Models that add up what features say: where none of them is used, no cross is looked for."""
+"""Models that add up what features say: where none of them is used, no cross is looked for; where others are too, no fact is widened, since the
+cost of some grows with all features there are."""
 
 
 class Rows(Protocol):
@@ -117,8 +120,10 @@ class Beliefs:
         self._parts: dict[str, Part] = {}
         self.model = self._made()
         self.kind = next(iter(self._parts)) if len(self._parts) == 1 else "several"
-        crossed = any(name.partition(" ")[0] in _CROSSED_KINDS for name in self._parts)
-        self._watch = Watch(self.features, PAIRS_MAX if crossed else 0)
+        additive = [name.partition(" ")[0] in _CROSSED_KINDS for name in self._parts]
+        self._watch = Watch(self.features, PAIRS_MAX if any(additive) else 0)
+        self._unnamed = Unnamed(self.features.names if all(additive) else ())
+        self._grown: list[list[str]] = []
         parts = [part.candidates for part in self._parts.values()]
         self._recalibration = Recalibration(families(parts, plan.n_candidates), plan.paths[:, _ACTION].copy(), len(parts), len(self.entities))
         self._n_numbered = self.features.n_features
@@ -160,7 +165,7 @@ class Beliefs:
     @property
     def nbytes(self) -> int:
         """Bytes of the model's tables, of what is counted beside it and of what scoring one row needs."""
-        scorer, beside = self.scorer, self._watch.nbytes + self._recalibration.nbytes
+        scorer, beside = self.scorer, self._watch.nbytes + self._unnamed.nbytes + self._recalibration.nbytes
         return self.model.nbytes + beside + scorer.index.nbytes + scorer.value.nbytes + 8 * len(self.entities) * 3
 
     def frozen(self) -> Callable[[int], Scorer]:
@@ -211,23 +216,32 @@ class Beliefs:
             self._feed(lately.index[:n], lately.value, lately.n_active, lately.candidates[:n], lately.rewards[:n], lately.expected)
 
     def _feed(self, index: Ints, value: Floats, n_active: Offsets, candidates: Ints, rewards: Floats, expected: Floats) -> None:
-        """Let the watch count what was learned, and take stock where that is due: a cross more, entities that inherit what others know."""
+        """Let the watch count what was learned, and take stock where that is due: a cross more, features for more texts of a fact, entities that
+        inherit what others know."""
         buckets = self.plan.paths[candidates, _ACTION].astype(np.int64)
         self._watch.feed(index, value, n_active, buckets, rewards, expected)
+        self._unnamed.feed(index, n_active)
         if self._watch.due < STOCK_EVERY:
             return
         pair = self._watch.judge({frozenset(pair) for pair in self.features.crosses})
+        grown = [[fact] for fact in self._unnamed.due(len(self.entities))]
         if pair is not None:
-            self._cross([pair])
+            grown.append([*pair])
+        if grown:
+            self._grow(grown)
         stock = self.n_outcomes // STOCK_EVERY
         if stock >= INHERITED_FROM:
             self.model.inherit(stock)
 
-    def _cross(self, pairs: Sequence[tuple[str, str]]) -> None:
-        """Go on with the features of these crosses behind those there are; nothing else is renumbered."""
+    def _grow(self, grown: Sequence[list[str]]) -> None:
+        """Go on with more features behind those there are, in this order, each those of a cross of two facts or of more texts of one; nothing else is
+        renumbered."""
         names, before, version = self._feature_names(), {name: part.model.state() for name, part in self._parts.items()}, self.version
-        for pair in pairs:
-            self.features = self.features.crossed(*pair)
+        for facts in grown:
+            self.features = self.features.widened(*facts) if len(facts) == 1 else self.features.crossed(*facts)
+        self._grown += grown
+        self._unnamed.read(self.features.names)
+        self._watch.read(self.features.names)
         self.model = self._made()
         for name, part in self._parts.items():
             own = [self.entities[e] for e in part.entities.tolist()]
@@ -261,6 +275,8 @@ class Beliefs:
             "recalibration": {"centres": self._recalibration.centres.copy(),
                               "sums": {name: sums.copy() for name, sums in zip(self._parts, self._recalibration.sums, strict=True)}},
             "watch": self._watch.state(),
+            "unnamed": self._unnamed.state(),
+            "grown": [list(facts) for facts in self._grown],
             "version": self.version,
         }
 
@@ -270,7 +286,7 @@ class Beliefs:
         alike = self.kind == before.kind and self.features.names == before.features.names and self.entities == before.entities
         if alike and self.model.take_over(before.model):
             self.features.load(before.features.state())
-            self._watch = before._watch
+            self._watch, self._unnamed = before._watch, before._unnamed
             self._recalibration.sums[:], self._recalibration.centres[:] = before._recalibration.sums, before._recalibration.centres
         else:
             self.load(before.state())
@@ -278,10 +294,11 @@ class Beliefs:
     def load(self, state: Mapping[str, Any]) -> None:
         """Take over the `state()` of any earlier plan: what both know by name moves, model by model, the rest starts from its prior."""
         self._watch.load(state["watch"])
-        known = {frozenset(pair) for pair in self.features.crosses}
-        missing = [pair for pair in self._watch.found if frozenset(pair) not in known]
-        if missing:
-            self._cross(missing)
+        missing = {frozenset(pair) for pair in self._watch.found} - {frozenset(pair) for pair in self.features.crosses}
+        grown = [facts for facts in state["grown"] if (self._unnamed.knows(facts[0]) if len(facts) == 1 else frozenset(facts) in missing)]
+        if grown:
+            self._grow(grown)
+        self._unnamed.load(state["unnamed"])
         self.model.version = 0
         names, entities = [tuple(n) for n in state["features"]], [tuple(e) for e in state["entities"]]
         place = positions(entities, self.entities)
@@ -305,15 +322,24 @@ class Beliefs:
         places = all(set(part.entities.tolist()) <= own.get(name, set()) for name, part in before._parts.items())
         return places and set(before.features.names) <= set(self.features.names)
 
-    def moved(self, receipt: Receipt, before: Beliefs) -> Receipt | None:
-        """A receipt of the beliefs `before` a reload, in this numbering; entities keep their numbers. None where the model that gave it has left,
-        or let go of one of its entities: if they come back, they begin anew."""
-        part = next((part for part in self._parts.values() if len(self._parts) == 1 or part.name == receipt.model), None)
-        if self.kind != before.kind or part is None or not np.isin(receipt.entities, part.entities).all():
-            return None
-        if before.features.names == self.features.names:
-            return receipt
-        return receipt.moved(positions(before._feature_names(), self._feature_names()), np.arange(len(before.entities), dtype=np.int32))
+    def moving(self, before: Beliefs) -> Moved:
+        """How a receipt of the beliefs `before` a reload stands in this numbering; entities keep their numbers. None where the model that gave it has
+        left, or let go of one of its entities: if they come back, they begin anew. What all receipts share is found once: there may be many."""
+        if self.kind == before.kind and self.features.names == before.features.names and self.keeps(before):
+            return unmoved
+        parts = list(self._parts.values()) if self.kind == before.kind else []
+        held = {part.name if len(parts) > 1 else None: set(part.entities.tolist()) for part in parts}
+        alike = before.features.names == self.features.names
+        feature_of = None if alike else positions(before._feature_names(), self._feature_names())
+        same = np.arange(len(before.entities), dtype=np.int32)
+
+        def moved(receipt: Receipt) -> Receipt | None:
+            own = held.get(receipt.model if len(parts) > 1 else None)
+            if own is None or not own.issuperset(receipt.entities.tolist()):
+                return None
+            return receipt if feature_of is None else receipt.moved(feature_of, same)
+
+        return moved
 
     @property
     def numbered(self) -> list[tuple[str, str]]:
@@ -322,6 +348,11 @@ class Beliefs:
 
     def _feature_names(self) -> list[tuple[str, str]]:
         return self.features.names_of(self._vocabulary.state())
+
+
+def unmoved(receipt: Receipt) -> Receipt:
+    """What `moving` gives where no receipt changes."""
+    return receipt
 
 
 def _sections(plan: Plan) -> list[Section]:

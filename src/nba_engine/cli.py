@@ -272,12 +272,17 @@ def _profiles(path: Path) -> Any:
 
 
 def _facts(path: Path) -> dict[str, Any]:
+    from dataclasses import replace
+
     from nba_engine.catalog.loading import read
     from nba_engine.errors import CatalogError, RequestError
 
-    source = read(path)
-    if source.faults:
-        raise CatalogError(source.faults, source.name)
+    try:
+        source = read(path)
+        if source.faults:
+            raise CatalogError(source.faults, source.name)
+    except CatalogError as error:  # it would call the file as a whole a catalog
+        raise CatalogError([replace(fault, place=fault.place or "facts") for fault in error.faults], error.source) from None
     if not isinstance(source.value, dict):
         raise RequestError(f"{path}: came {type(source.value).__name__}, needed a mapping of facts, such as {{age: 41}}", "facts")
     return source.value

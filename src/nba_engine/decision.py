@@ -130,11 +130,11 @@ def judge(plan: Plan, scorer: Scorer, histories: Sequence[History], rows: Rows, 
           variables: Callable[[int], Mapping[str, Any]]) -> Slates:
     """Draw a slate for each of n rows, of at most `longest` offers; everything about their candidates stands in `work`.
 
-    `variables` gives the facts of a row as the plain evaluator reads them, for the few rules that need it.
+    `variables` gives the declared facts of a row as the plain evaluator reads them, for the few rules that need it.
     Cost: O(actions / 64 x facts) a row for rules, O(survivors x active features) for beliefs.
     """
     n = len(rows.values)
-    work.rules.run(rows, variables)
+    work.rules.run(rows, lambda r: plan.variables(variables(r), work.at_us.item(r), work.channel_index.item(r)))
     _fill_eligible(n, work.rules.bits, plan.stage_words, plan.channel_masks, plan.n_available, plan.windows, work.at_us, work.channel_index,
                    plan.action, work.bits, work.counts)
     _close(plan, histories, rows, work)
@@ -150,7 +150,7 @@ def judge(plan: Plan, scorer: Scorer, histories: Sequence[History], rows: Rows, 
 def terms_of(plan: Plan, judgement: Judgement) -> Floats:
     """float64[m, 4]: value, context weight, lever and cost of every survivor, computed again as they were."""
     work, row = Workspace(plan), judgement.row
-    work.rules.run(row, lambda _: plan.encoder.variables(row))
+    work.rules.run(row, lambda _: plan.variables(plan.encoder.variables(row), judgement.at_us, judgement.channel_index))
     for candidate in judgement.survivors:
         set_bit(work.bits[0], candidate)
     _value_candidates(plan, 1, work)

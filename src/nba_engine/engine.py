@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from nba_engine import backfill
 from nba_engine.asking import SystemClock, check_catalog, check_engine, check_limit, check_texts, check_value, given_facts, moment_us, same_request
 from nba_engine.catalog.catalog import Catalog
+from nba_engine.compiled import compiled_on
 from nba_engine.contact.history import History
 from nba_engine.decision import decide
 from nba_engine.errors import NbaError, RequestError, StoreError, UnknownDecisionError
@@ -25,7 +26,7 @@ from nba_engine.explaining import explain
 from nba_engine.health.report import Health, report
 from nba_engine.learning import check_fits, known, meant, place, repeated, take
 from nba_engine.ledger import Kept
-from nba_engine.memory import Memory, compiled_on
+from nba_engine.memory import Memory
 from nba_engine.moments import moment_of
 from nba_engine.ports import Clock, ProfileStore
 from nba_engine.records import Decision, Explanation, Outcome, Receipt, unnamed

@@ -8,9 +8,11 @@ ten thousand decisions at hand a full collection would stop everybody for tens o
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import msgspec
+import numpy as np
 
 from nba_engine.catalog.plan import Plan
 from nba_engine.decision import Judgement
@@ -68,8 +70,11 @@ class Kept(msgspec.Struct, eq=False, gc=False):
         return self._events
 
 
-class Subject(msgspec.Struct, eq=False, gc=False):
-    """How many decisions a subject has had, and the first decision of each of its latest interactions that have a name, last used last."""
+class Subject(msgspec.Struct, frozen=True, eq=False, gc=False):
+    """How many decisions a subject has had, and the first decision of each of its latest interactions that have a name, last used last.
+
+    A new decision makes a new one, so that whoever looks through all subjects sees them as they were.
+    """
 
     n_decisions: int = 0
     interactions: dict[str, str] = msgspec.field(default_factory=dict)
@@ -121,19 +126,30 @@ class Ledger:
 
     def count(self, decision: Decision) -> None:
         """Note a new decision with its subject (about 200 bytes each), and its interaction, unless nobody can come back to it."""
-        subject = self.subjects.get(decision.subject)
-        if subject is None:
-            subject = self.subjects[decision.subject] = Subject()
-        subject.n_decisions += 1
-        if decision.interaction == unnamed(subject.n_decisions):
-            return
-        subject.interactions[decision.interaction] = subject.interactions.pop(decision.interaction, decision.id)
-        if len(subject.interactions) > INTERACTIONS_PER_SUBJECT_MAX:
-            subject.interactions.pop(next(iter(subject.interactions)))
+        subject = self.subject(decision.subject)
+        n, interactions = subject.n_decisions + 1, subject.interactions
+        if decision.interaction != unnamed(n):
+            interactions = dict(interactions)
+            interactions[decision.interaction] = interactions.pop(decision.interaction, decision.id)
+            if len(interactions) > INTERACTIONS_PER_SUBJECT_MAX:
+                interactions.pop(next(iter(interactions)))
+        self.subjects[decision.subject] = Subject(n, interactions)
 
-    def state(self) -> dict[str, list[object]]:
+    def state(self) -> dict[str, Any]:
         """The subjects, as plain data; decisions themselves stand in the journal."""
-        return {"subjects": [[name, s.n_decisions, s.interactions] for name, s in self.subjects.items()]}
+        return self.cut()()
 
-    def load(self, state: dict[str, list[object]]) -> None:
-        self.subjects = {name: Subject(n, dict(interactions)) for name, n, interactions in state["subjects"]}  # type: ignore[misc, arg-type]
+    def cut(self) -> Callable[[], dict[str, Any]]:
+        """Tells what `state` would say now; another thread may ask while this one goes on."""
+        names, subjects = list(self.subjects), list(self.subjects.values())
+        return lambda: {"subjects": names, "n_decisions": np.array([s.n_decisions for s in subjects], np.int64),
+                        "interactions": {name: s.interactions for name, s in zip(names, subjects, strict=True) if s.interactions}}
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Take over what `state` gave, in this release or an earlier one."""
+        if "n_decisions" not in state:
+            self.subjects = {name: Subject(n, dict(interactions)) for name, n, interactions in state["subjects"]}
+            return
+        interactions = state["interactions"]
+        self.subjects = {name: Subject(n, interactions.get(name) or {})
+                         for name, n in zip(state["subjects"], state["n_decisions"].tolist(), strict=True)}

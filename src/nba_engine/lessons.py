@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from nba_engine.beliefs import Beliefs
+from nba_engine.beliefs import Beliefs, Moved, unmoved
 from nba_engine.challenger import Challenger, Shadow, standing
 from nba_engine.models.contract import Receipt
 from nba_engine.numerics.random import key_of
@@ -66,7 +66,7 @@ class Succession:
     def __init__(self, plan: Plan, in_charge: Beliefs, challenger: Challenger | None) -> None:
         self._models = standing(plan, in_charge, challenger)
         self._in_charge, self._challenger, self._before = in_charge, challenger, written(in_charge, challenger)
-        self._after: list[tuple[Beliefs, Beliefs | None]] = []
+        self._after: list[tuple[Beliefs | None, Moved | None]] = []
 
     def hand_over(self, plan: Plan, beliefs: Beliefs, challenger: Challenger | None, n_taught: int) -> Beliefs:
         """Let the models of `plan` go on with what those before learned, each with what its own section did; returns the one in charge.
@@ -90,19 +90,25 @@ class Succession:
                 one.take_over(origin)
             origins[id(one)] = origin
             taken.append(origin)
-        self._after = [(one, origins.get(id(one))) for one in written(beliefs, challenger)]
-        for one, origin in self._after:
+        for one in written(beliefs, challenger):
+            origin = origins.get(id(one))
             one.life = origin.life if origin is not None and one.keeps(origin) else n_taught
+            self._after.append((origin, origin and one.moving(origin)))
         return beliefs
+
+    @property
+    def moves(self) -> bool:
+        """Whether a lesson can stand otherwise after than before."""
+        return self._after != [(one, unmoved) for one in self._before]
 
     def moved(self, lesson: Lesson) -> Lesson:
         """A lesson of the models before, in the numbering of those after."""
         shadow = lesson.shadow
         learned = {id(one): found for one, found in zip(self._before, (lesson.receipt, shadow and shadow.receipt), strict=False)}
         receipts: list[Receipt | None] = []
-        for one, origin in self._after:
+        for origin, moved in self._after:
             own = None if origin is None else learned.get(id(origin))
-            receipts.append(None if own is None or origin is None else one.moved(own, origin))
+            receipts.append(None if own is None or moved is None else moved(own))
         if len(receipts) == 1:
             return Lesson(receipts[0], lesson.counted)
         compared = (0, 0) if shadow is None else (shadow.loss, shadow.difference)

@@ -1,18 +1,16 @@
 """The state of an engine and its journal as one: what is remembered where, and how it comes back after a restart.
 
 An engine with a store writes every decision and outcome as an entry before the state changes, so the entries in their order are the state.
-Reopening takes the latest snapshot and plays the entries behind it; decisions that are no longer at hand are rebuilt from their entries.
+Reopening takes the latest snapshot (snapshots.py) and plays the entries behind it; decisions no longer at hand are rebuilt from their entries.
 Everything here is called under the engine's lock but `commit` and `flush`.
 """
 
 from __future__ import annotations
 
 import heapq
-import json
 import warnings
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -22,9 +20,8 @@ from nba_engine import backfill
 from nba_engine.beliefs import Beliefs
 from nba_engine.catalog.catalog import Catalog
 from nba_engine.catalog.compiling import compile_plan
-from nba_engine.challenger import Challenger
+from nba_engine.compiled import Compiled, Numbering, challenger_of, compiled_on, entry_of_catalog, key_of_catalog
 from nba_engine.contact.history import EVENT, Contacts
-from nba_engine.contact.names import Names
 from nba_engine.decision import Judgement, Workspace
 from nba_engine.errors import CatalogError, NbaError, RequestError, StoreError
 from nba_engine.facts import values
@@ -34,8 +31,8 @@ from nba_engine.journal import codec, entries
 from nba_engine.learning import State, next_silence, on_return, place, reschedule, restore, schedule, take
 from nba_engine.ledger import Kept, Ledger, OfferState
 from nba_engine.lessons import Lesson, Succession, entry_of, layouts, lesson_of, written
-from nba_engine.numerics.random import key_of
 from nba_engine.records import Decision, Outcome
+from nba_engine.snapshots import Snapshots
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -43,41 +40,8 @@ if TYPE_CHECKING:
     from nba_engine.catalog.plan import Plan
     from nba_engine.journal.store import Entry, Store
 
-
 REPLAYED_ENTRIES_MAX = 5_000
-"""An engine that had to play more entries than this at its start saves a snapshot at once, so that the next start need not (about 2,000/s)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Numbering:
-    """The numbers of texts, names and entities, which only grow; equal sizes mean that nothing was added."""
-
-    vocabulary: Vocabulary
-    names: Names
-    entities: dict[tuple[str, str], int]
-
-    @property
-    def sizes(self) -> tuple[int, int, int]:
-        return self.vocabulary.size, self.names.size, len(self.entities)
-
-
-@dataclass(frozen=True, slots=True)
-class Compiled:
-    """A catalog made ready without touching any state: its plan, numbering, empty beliefs, challenger, workspace; the sizes it began with."""
-
-    plan: Plan
-    numbering: Numbering
-    beliefs: Beliefs
-    challenger: Challenger | None
-    work: Workspace
-    began_with: tuple[int, int, int]
-
-
-def compiled_on(catalog: Catalog, numbering: Numbering) -> Compiled:
-    """Compile `catalog` on top of `numbering`, which is taken over: the slow part of a reload, for which no lock is needed."""
-    sizes = numbering.sizes
-    plan = compile_plan(catalog, numbering.vocabulary, numbering.names, numbering.entities)
-    return Compiled(plan, numbering, Beliefs(plan, list(numbering.entities)), _challenger(plan, numbering.entities), Workspace(plan), sizes)
+"""An engine that had to play more entries than this at its start saves a snapshot at once, so that the next start need not."""
 
 
 class Memory:
@@ -88,7 +52,7 @@ class Memory:
         self._decisions_max = decisions_max
         self._n_histories = 0
         if store is None:
-            self._begin(catalog, _catalog_key(catalog), None)
+            self._begin(catalog, key_of_catalog(catalog), None)
             return
         from nba_engine.journal.store import Store
 
@@ -128,6 +92,7 @@ class Memory:
         """Queue the entry of a new decision; it is durable with the next outcome, or within a tenth of a second."""
         if self._journal is None:
             return
+        self._save_if_due()
         decision, judgement = kept.decision, kept.judgement
         encoder = kept.plan.encoder
         facts, events, presented = encoder.facts_of(judgement.row), judgement.history.tobytes(), on_return(kept.plan, decision)
@@ -143,6 +108,7 @@ class Memory:
         """Queue the entry of an outcome; returns the sequence number to commit."""
         if self._journal is None:
             return 0
+        self._save_if_due()
         return self._journal.append(entries.OUTCOME, outcome.decision_id, outcome.at_us, entries.pack_outcome(outcome, offer.position))
 
     def remember_taught(self, offer: OfferState, outcome: Outcome) -> None:
@@ -189,6 +155,7 @@ class Memory:
         self._n_histories += 1
         if self._journal is not None:
             self._journal.append(entries.HISTORY, "", past.first_at_us, past.to_bytes())
+            self._snapshots.count_rows(past.rows.num_rows)
         return backfill.apply(past, self.state), self.last_sequence
 
     @property
@@ -207,9 +174,9 @@ class Memory:
         """
         if compiled is not None and compiled.began_with != self._sizes:
             return False
-        key = _catalog_key(catalog)
-        if key != self._catalog_key:
-            self._switch(compiled or compiled_on(catalog, self.numbering()), key, self._journal)
+        compiled = compiled or compiled_on(catalog, self.numbering())
+        if compiled.key != self._catalog_key:
+            self._switch(compiled, compiled.key, self._journal)
         return True
 
     def _switch(self, compiled: Compiled, key: str, journal: Store | None = None) -> None:
@@ -217,11 +184,11 @@ class Memory:
         succession = Succession(state.plan, state.beliefs, state.challenger)
         beliefs = succession.hand_over(plan, compiled.beliefs, compiled.challenger, state.watch.n_taught)
         if journal is not None:
-            journal.append(entries.CATALOG, key, 0, codec.pack(plan.catalog.to_dict()))
+            journal.append(entries.CATALOG, key, 0, compiled.entry)
         state.beliefs, state.challenger = beliefs, compiled.challenger
         for one in written(beliefs, compiled.challenger):
             one.model.inherit(None)
-        for kept in state.ledger.kept():
+        for kept in state.ledger.kept() if succession.moves else ():
             for offer in kept.touched:
                 if offer.taught is not None:
                     offer.taught = succession.moved(offer.taught)
@@ -252,17 +219,13 @@ class Memory:
         if self._journal is None:
             return
         try:
-            self._journal.save_snapshot(self._journal.last_sequence, codec.pack(self._snapshot()))
+            self._snapshots.save(self._journal.last_sequence, self.state, self._catalog_key)
         finally:
             self._journal.close()
 
-    def _snapshot(self) -> dict[str, Any]:
-        state = self.state
-        waiting = [[kept.decision.id, position] for _, _, position, kept in sorted(state.due, key=lambda due: due[:2])]
-        return {"vocabulary": state.vocabulary.state(), "contacts": state.contacts.state(), "beliefs": state.beliefs.state(),
-                "challenger": None if state.challenger is None else state.challenger.state(), "health": state.watch.state(),
-                "ledger": state.ledger.state(), "waiting": waiting, "catalog": self._catalog_key,
-                "lives": [one.life for one in written(state.beliefs, state.challenger)]}
+    def _save_if_due(self) -> None:
+        """Before an entry is queued, when the state is what the entries so far add up to."""
+        self._snapshots.save_if_due(self.last_sequence, self.state, self._catalog_key)
 
     def _begin(self, catalog: Catalog, key: str, snapshot: Mapping[str, Any] | None) -> None:
         """A state under `catalog`: what the snapshot holds, or nothing learned."""
@@ -273,7 +236,7 @@ class Memory:
             entities.update({(level, name): i for i, (level, name) in enumerate(snapshot["beliefs"]["entities"])})
         plan = compile_plan(catalog, vocabulary, contacts.names, entities)
         contacts.retention = plan.contact_rules.retention
-        beliefs, challenger = Beliefs(plan, list(entities)), _challenger(plan, entities)
+        beliefs, challenger = Beliefs(plan, list(entities)), challenger_of(plan, entities)
         if snapshot is not None:
             shadow = snapshot["challenger"]
             if challenger is not None and shadow is not None and shadow["contest"] == challenger.contest:
@@ -291,9 +254,10 @@ class Memory:
 
     def _recover(self, catalog: Catalog, journal: Store) -> None:
         """Take the latest snapshot, play the entries behind it under the catalogs of their time, then go on with `catalog`."""
-        key = _catalog_key(catalog)
+        key = key_of_catalog(catalog)
         found = journal.latest_snapshot()
         sequence, snapshot = (0, None) if found is None else (found[0], codec.unpack(found[1]))
+        self._snapshots = Snapshots(journal, sequence)
         is_new = journal.last_sequence == 0
         first = key if is_new else snapshot["catalog"] if snapshot else next((e.key for e in journal.read(0, (entries.CATALOG,))), "")
         before = None if first == key else self._written_catalog(journal.find(entries.CATALOG, first))
@@ -302,11 +266,11 @@ class Memory:
             if (kept := self.find(decision_id, sequence + 1)) is not None:
                 schedule(self.state, kept, kept.offers[position])
         if self._replay(journal, sequence) > REPLAYED_ENTRIES_MAX:
-            journal.save_snapshot(journal.last_sequence, codec.pack(self._snapshot()))
+            self._snapshots.save(journal.last_sequence, self.state, self._catalog_key)
         if self._catalog_key != key:
             self.use(catalog)
         elif is_new:
-            journal.append(entries.CATALOG, key, 0, codec.pack(catalog.to_dict()))
+            journal.append(entries.CATALOG, key, 0, entry_of_catalog(catalog))
 
     def _replay(self, journal: Store, after: int) -> int:
         """Play entries through the very functions that made the state; returns how many."""
@@ -320,6 +284,7 @@ class Memory:
                 warnings.warn(f"entry {entry.sequence} of the store ({entry.kind} {entry.key}) cannot be played and is left out ({error!r}); "
                               "please report this", RuntimeWarning, stacklevel=2)
             n_entries += 1
+            self._snapshots.save_if_due(entry.sequence, self.state, self._catalog_key)
         return n_entries
 
     def _play(self, entry: Entry) -> None:
@@ -377,15 +342,6 @@ class Memory:
             elif entry.kind == entries.TAUGHT:
                 taught = codec.unpack(entry.payload)
                 yield None, taught["position"], taught["reward"], lesson_of(taught, self._layouts)
-
-
-def _catalog_key(catalog: Catalog) -> str:
-    """The same for catalogs that say the same."""
-    return f"{key_of(json.dumps(catalog.to_dict(), sort_keys=False)):016x}"
-
-
-def _challenger(plan: Plan, entities: Iterable[tuple[str, str]]) -> Challenger | None:
-    return None if plan.catalog.definition.challenger is None else Challenger(plan, list(entities))
 
 
 def _plain(facts: Mapping[str, Any], plan: Plan) -> dict[str, Any]:

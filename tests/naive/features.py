@@ -28,6 +28,23 @@ def mean_and_deviation(numbers: list[float]) -> tuple[float, float]:
     return mean, math.sqrt(math.fsum((x - mean) ** 2 for x in numbers) / len(numbers))
 
 
+def signed_log(number: float) -> float:
+    """sign(x) log(1 + |x|)."""
+    return math.copysign(math.log1p(abs(number)), number)
+
+
+def is_log(numbers: list[float], gain_min: float, evidence_min: float, judged_every: int) -> bool:
+    """Whether numbers are read by their logarithm: log likelihoods of normal distributions, judged over again each time."""
+    found = False
+    for n in range(judged_every, len(numbers) + 1, judged_every):
+        seen = numbers[:n]
+        plain, log = (mean_and_deviation(values)[1] for values in (seen, [signed_log(x) for x in seen]))
+        if log > 0.0:
+            gain = math.log(plain) - math.log(log) - math.fsum(math.log1p(abs(x)) for x in seen) / n
+            found = gain > (0.0 if found else max(gain_min, evidence_min / n))
+    return found
+
+
 def kind_of(column: Any) -> str:
     kind = column.type.kind
     if not column.fact.predictor or kind in ("bytes", "dyn", "uint", "null", "type", "struct"):

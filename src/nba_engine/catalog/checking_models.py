@@ -1,4 +1,4 @@
-"""Whether the models that a catalog names can be made: that they fit into memory, and that `river` has the classifier.
+"""Whether the models that a catalog names can be made: that they fit into memory, and that a classifier of `river` is there and works.
 
 Libraries are imported only where a catalog names a model that needs them.
 """
@@ -44,11 +44,11 @@ def model_places(definition: Definition) -> Iterator[tuple[KeyPath, Model]]:
 
 
 def _check_classifier(section: Model, path: KeyPath, faults: Faults) -> None:
-    from nba_engine.models.river_model import classifier
+    from nba_engine.models.river_model import try_out
 
     if section.classifier is not None:
         try:
-            classifier(section.classifier)
+            try_out(section.classifier)
         except ValueError as error:
             faults.add((*path, "classifier"), str(error))
 

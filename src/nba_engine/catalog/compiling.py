@@ -49,6 +49,9 @@ def compile_plan(catalog: Catalog, vocabulary: Vocabulary, names: Names, entitie
     Raises CheckError where a rule grows beyond the limits of the rules room. Cost: about 1 s for 1,000 actions with 5 rules each.
     """
     definition = catalog.definition
+    for name, channel in definition.channels.items():  # no outcome teaches these texts, so they would be "other" for good
+        vocabulary.name("channel", name)
+        vocabulary.name("direction", channel.direction)
     encoder = Encoder(catalog.facts, vocabulary)
     candidates = _candidates(definition)
     builder = RuleIndexBuilder({c.name: (i, c.type) for i, c in enumerate(encoder.columns)}, len(encoder.columns), vocabulary.name)

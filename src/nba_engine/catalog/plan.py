@@ -6,9 +6,9 @@ the order of the actions, those of one action side by side.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,7 @@ from nba_engine.arbitration.exploration import Exploration
 from nba_engine.catalog.catalog import Catalog
 from nba_engine.contact.rules import ContactRules
 from nba_engine.facts.encoding import Encoder
+from nba_engine.moments import moment_of
 from nba_engine.numerics.random import key_of, keys_of_texts
 from nba_engine.rules.index import RuleIndex
 
@@ -114,6 +115,11 @@ class Plan:
     def constant(self) -> frozenset[str]:
         """The built-in facts that tell no two customers apart: all channels are one, or of one direction."""
         return frozenset(name for name, texts in (("channel", self.channel_ids), ("direction", self.directions)) if len(set(texts)) < 2)
+
+    def variables(self, facts: Mapping[str, Any], at_us: int, channel_index: int) -> dict[str, Any]:
+        """All that rules read where the plain evaluator answers them: the declared facts and the built-in ones; no channel where all compete."""
+        asked = {} if channel_index < 0 else {"channel": self.channel_ids[channel_index], "direction": self.directions[channel_index]}
+        return {**facts, "now": moment_of(at_us), **asked}
 
     def control_group(self, seed: int, subject: str) -> ControlGroup | None:
         """The control group that serves a subject, by a hash of its name."""

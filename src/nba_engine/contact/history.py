@@ -7,7 +7,7 @@ or revoked answer leaves the array, so what is counted is what still stands. Wha
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -96,6 +96,7 @@ class Contacts:
         self.retention = Retention()
         """What may be forgotten; set it to the rules' own when a catalog is taken into use."""
         self._histories: dict[str, History] = {}
+        self._before: dict[str, History] | None = None
 
     def __len__(self) -> int:
         return len(self._histories)
@@ -139,12 +140,14 @@ class Contacts:
                 continue
             if history is None:
                 history = self._histories[subject] = History()
+            self._changes(subject, history)
             for event in events[start:stop].tolist():
                 self._append(history, event)
 
     def skip(self, subject: str, offer_key: int) -> None:
         """The offer was not shown after all: its presentation and its answer are taken back."""
         history = self.history(subject)
+        self._changes(subject, history)
         history.keep(history.rows()["offer"] != np.uint64(offer_key))
         if history.n_events == 0:
             self._histories.pop(subject, None)
@@ -152,11 +155,20 @@ class Contacts:
     def state(self) -> dict[str, Any]:
         """Everything as plain data: `subjects` list[str] in the order of their first event, `offsets` int64[n_subjects + 1] into the columns
         of events (one array per field of EVENT), `names` kind -> texts."""
-        histories = list(self._histories.values())
-        events = np.concatenate([h.rows() for h in histories]) if histories else np.zeros(0, EVENT)
-        offsets = np.cumsum([0, *(h.n_events for h in histories)], dtype=np.int64)
-        columns = {f"event_{name}": np.ascontiguousarray(events[name]) for name in EVENT.fields or ()}
-        return {"subjects": list(self._histories), "offsets": offsets, "names": self.names.state(), **columns}
+        return _told(list(self._histories.items()), self.names.state(), {})
+
+    def cut(self) -> Callable[[], dict[str, Any]]:
+        """Tells what `state` would say now; another thread may ask, once, while this one goes on. One at a time."""
+        histories, names = list(self._histories.items()), self.names.state()
+        before = self._before = dict[str, History]()
+
+        def told() -> dict[str, Any]:
+            try:
+                return _told(histories, names, before)
+            finally:
+                self._before = None
+
+        return told
 
     def load(self, state: Mapping[str, Any]) -> None:
         """Take over what `state` gave, in place of everything known."""
@@ -172,12 +184,19 @@ class Contacts:
             history.events[: len(rows)] = rows
             history.n_events = len(rows)
 
+    def _changes(self, subject: str, history: History) -> None:
+        """Put a history aside that is about to change, where it is being read."""
+        before = self._before
+        if before is not None and subject not in before:
+            before[subject] = history.copied()
+
     def _present(self, subject: str, offer_key: int, interaction_key: int, shown: Shown, at_us: int) -> tuple[History, tuple[int, ...], int]:
         """See to the offer's presentation; returns the history, that event, and the row of the offer's answer or -1."""
         history, presented, answered = self._histories.get(subject), -1, -1
         if history is None:
             history = self._histories[subject] = History()
         else:
+            self._changes(subject, history)
             presented, answered = self._find(history, offer_key)
         if presented >= 0:
             history.events["at"][presented] = min(at_us, int(history.events["at"][presented]))
@@ -247,3 +266,13 @@ class Contacts:
             history.keep(~np.isin(rows["offer"], rows["offer"][whole]))
         else:
             history.keep(~np.isin(np.arange(len(rows)), single))
+
+
+def _told(histories: Sequence[tuple[str, History]], names: Mapping[str, Any], before: Mapping[str, History]) -> dict[str, Any]:
+    """What `state` says. Each history is read first and looked for among those put aside `before` a change after that: so it stands as it was."""
+    read = [(subject, history.raw[: history.n_events * _SIZE]) for subject, history in histories]
+    rows = [data if subject not in before else before[subject].rows().tobytes() for subject, data in read]
+    events = np.frombuffer(b"".join(rows), EVENT)
+    offsets = np.cumsum([0, *(len(data) // _SIZE for data in rows)], dtype=np.int64)
+    columns = {f"event_{name}": np.ascontiguousarray(events[name]) for name in EVENT.fields or ()}
+    return {"subjects": [subject for subject, _ in histories], "offsets": offsets, "names": names, **columns}

@@ -108,13 +108,8 @@ class DecisionReading:
     @cached_property
     def variables(self) -> dict[str, Any]:
         """The facts of the decision as the plain evaluator reads them."""
-        plan, judgement = self._plan, self._judgement
-        variables = plan.encoder.variables(judgement.row)
-        variables["now"] = moment_of(judgement.at_us)
-        if judgement.channel_index >= 0:
-            variables["channel"] = plan.channel_ids[judgement.channel_index]
-            variables["direction"] = plan.directions[judgement.channel_index]
-        return variables
+        judgement = self._judgement
+        return self._plan.variables(self._plan.encoder.variables(judgement.row), judgement.at_us, judgement.channel_index)
 
     def smallest_change(self, action: str) -> Change:
         """Over the action's candidates that could be offered there at all, the one that asks for the fewest facts."""

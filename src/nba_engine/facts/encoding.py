@@ -163,7 +163,7 @@ class Encoder:
         return {**facts, **dict.fromkeys(row.null_structs)} if row.null_structs else facts
 
     def variables(self, row: Row) -> dict[str, Any]:
-        """The facts of `row` as the plain evaluator reads them: null as None, a missing fact absent, structs nested, times aware."""
+        """The declared facts of `row` as the plain evaluator reads them: null as None, a missing fact absent, structs nested, times aware."""
         found: dict[str, Any] = {}
         facts = self.facts_of(row)
         for i in self._given:

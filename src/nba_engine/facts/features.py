@@ -9,10 +9,11 @@ Each predictor column owns a block of consecutive features, of which few are act
     age        the same over sign(a) log(1 + |a|), a = now - fact in days
     cycle      sine and cosine of hour and weekday, for timestamps of the interaction itself
 
-z is the standard score under a running mean and deviation, held within +/- 3; a hat is 1 at its knot and falls linearly to 0 at the next.
-Feature 0 is the bias; the rank's features stand behind all these, and behind them those of crosses (crosses.py), so that a cross can be added
-without renumbering any. Values are scaled so that one prior variance serves every feature: a category takes
-all of it, the straight line and the hats less, the hats least (docs/decisions/0002-encoding-and-exploration.md).
+z is the standard score under a running mean and deviation, of the number or of its logarithm (scaling.py), held within +/- 3; a hat is 1 at its
+knot and falls linearly to 0 at the next. Feature 0 is the bias; the rank's features stand behind all these, and behind them those of crosses
+(crosses.py) and of further texts (widening.py), so that these can be added without renumbering any. Values are scaled so that one prior variance
+serves every feature: a category takes all of it, the straight line and the hats less, the hats least
+(docs/decisions/0002-encoding-and-exploration.md).
 **Cost** O(columns + list items); measured by benchmarks/bench_models.py.
 """
 
@@ -27,6 +28,7 @@ import numpy.typing as npt
 
 from nba_engine.facts import crosses as _crosses
 from nba_engine.facts import scaling as _scaling
+from nba_engine.facts import widening as _widening
 from nba_engine.facts.columns import Column
 from nba_engine.numerics.kernel import kernel, scalar
 
@@ -36,10 +38,12 @@ N_KNOTS = 13
 LINE_SCALE = 0.55
 HAT_SCALE = 0.45
 
-_BOOL, _TEXT, _TEXTS, _INT, _DOUBLE, _AGE, _CYCLE, _CROSS = range(8)
+_BOOL, _TEXT, _TEXTS, _INT, _DOUBLE, _AGE, _CYCLE, _CROSS, _MORE = range(9)
 _NULL, _MISSING = 1, 2
-_KIND, _COLUMN, _FIRST, _SIZE, _NUMBER = range(5)
-"""Fields of a block, int32[5]: its kind, column, first feature, features before null and missing, its row in the scaling or number as a list.
+_KIND, _COLUMN, _FIRST, _SIZE, _NUMBER, _NAMED = range(6)
+"""Fields of a block, int32[6]: its kind, column, first feature, features before null and missing, its row in the scaling or number as a list (-1:
+none), how many texts of its fact have features, in this block or another (a block of
+further texts: in those before it).
 A cross's block names the blocks of its sides in place of column and number."""
 
 _SCALARS = {"bool": _BOOL, "string": _TEXT, "int": _INT, "double": _DOUBLE, "duration": _INT, "list": _INT, "map": _INT,
@@ -68,7 +72,7 @@ class Features:
     def __init__(self, columns: Sequence[Column], categories_max: int = 32, crosses: Sequence[tuple[str, str]] = (),
                  constant: Collection[str] = ()) -> None:
         names = [("bias", "")]
-        blocks: list[tuple[int, int, int, int, int]] = []
+        blocks: list[tuple[int, int, int, int, int, int]] = []
         self.active_max = 2
         n_numbers = n_lists = 0
         for i, column in enumerate(columns):
@@ -77,15 +81,16 @@ class Features:
                 absent = 0 if kind == _CYCLE else 2
                 is_number = kind in (_INT, _DOUBLE, _AGE)
                 number = n_numbers if is_number else n_lists if kind == _TEXTS else -1
-                blocks.append((kind, i, len(names), len(bins) - absent, number))
+                blocks.append((kind, i, len(names), len(bins) - absent, number, categories_max))
                 names += [(column.name, bin_) for bin_ in bins]
                 n_numbers += is_number
                 self.active_max += _active_of(kind, categories_max)
             n_lists += column.type.kind == "list"
         self._first_rank = len(names)
-        self._blocks = np.array(blocks, dtype=np.int32).reshape(-1, 5)
+        self._blocks = np.array(blocks, dtype=np.int32).reshape(-1, 6)
         self.names = names + [("rank", str(rank)) for rank in range(2, RANK_MAX + 1)]
         self.n_features, self.crosses = len(self.names), ()
+        self._text_blocks = {columns[column].name: b for b, (kind, column, *_) in enumerate(blocks) if kind in (_TEXT, _TEXTS)}
         self._side_of = {columns[column].name: (b, kind) for b, (kind, column, *_) in enumerate(blocks) if kind in _SIDES}
         for a, b in crosses:
             self._cross(a, b)
@@ -111,11 +116,23 @@ class Features:
         sides = sorted(((_SIDES[self._side_of[name][1]], -self._side_of[name][0], name) for name in (a, b)), reverse=True)
         (kind_a, block_a, a), (kind_b, block_b, b) = sides
         names = _crosses.names((a, kind_a), (b, kind_b))
-        self._blocks = np.vstack([self._blocks, [[_CROSS, -block_a, self.n_features, 0, -block_b]]]).astype(np.int32)
+        self._blocks = np.vstack([self._blocks, [[_CROSS, -block_a, self.n_features, 0, -block_b, 0]]]).astype(np.int32)
         self.names = [*self.names, *names]
         self.n_features = len(self.names)
         self.crosses = (*self.crosses, (a, b))
         self.active_max += _crosses.ACTIVE_MAX
+
+    def widened(self, fact: str) -> Features:
+        """These features and, behind them, those of the next texts of a text fact; both share what is observed."""
+        found, b = copy(self), self._text_blocks[fact]
+        kind, column, _, _, number, named = self._blocks[b].tolist()
+        more = (_widening.GROWTH - 1) * named
+        found._blocks = np.vstack([self._blocks, [[_MORE, column, self.n_features, more, number, named]]]).astype(np.int32)
+        found._blocks[b, _NAMED] += more
+        found.names = [*self.names, *((fact, f"#{code}") for code in range(named + 1, named + more + 1))]
+        found.n_features = len(found.names)
+        found.active_max += more if kind == _TEXTS else 0
+        return found
 
     def names_of(self, texts: Mapping[str, Sequence[str]]) -> list[tuple[str, str]]:
         """`names` with texts in place of codes; `texts[column]` lists that column's vocabulary from code 1 on."""
@@ -178,7 +195,7 @@ class Features:
         _scaling.observe(self._numbers, self._scaling)
 
     def state(self) -> dict[str, npt.NDArray[np.float64]]:
-        """What was learned: `scaling` float64[n_numbers, 4], a copy."""
+        """What was learned: `scaling` float64[n_numbers, 9], a copy."""
         return {"scaling": self._scaling.copy()}
 
     def load(self, state: Mapping[str, npt.NDArray[np.float64]]) -> None:
@@ -190,7 +207,7 @@ class Features:
     @property
     def number_names(self) -> list[str]:
         """The column behind each row of the scaling, so that it can be carried to another catalog version by name."""
-        return [self.names[first][0] for kind, _, first, _, _ in self._blocks.tolist() if kind in (_INT, _DOUBLE, _AGE)]
+        return [self.names[first][0] for kind, _, first, *_ in self._blocks.tolist() if kind in (_INT, _DOUBLE, _AGE)]
 
 
 def _kinds_of(column: Column) -> tuple[int, ...]:
@@ -224,6 +241,7 @@ def _fill_features(values, states, item_codes, item_offsets, blocks, scaling, nu
     """`numbers` f64[n_numbers] is scratch."""
     for r in range(values.shape[0]):
         _fill_numbers(values[r], states[r], blocks, numbers, now)
+        _scaling._fill_scaled(scaling, numbers)
         n_active_out[r] = _fill_row(values[r], states[r], item_codes, item_offsets[r], blocks, scaling, numbers, index_out[r], value_out[r])
 
 
@@ -242,7 +260,7 @@ def _fill_observed(values, states, item_codes, item_offsets, ranks, blocks, scal
 
 @kernel
 def _fill_row(values, states, item_codes, item_offsets, blocks, scaling, numbers, index_out, value_out):
-    """One row's features; `numbers` as `_fill_numbers` gives them."""
+    """One row's features; `numbers` on the scales in use."""
     index_out[0] = 0
     value_out[0] = 1.0
     n = 1
@@ -254,6 +272,9 @@ def _fill_row(values, states, item_codes, item_offsets, blocks, scaling, numbers
                                       _side_place(other, values, states, scaling, numbers), first, index_out, value_out, n)
             continue
         state = states[column]
+        if kind == _MORE:
+            n = _append_more(values[column], state, item_codes, item_offsets, blocks[b], index_out, value_out, n)
+            continue
         if kind >= _INT and state == 0:
             if kind == _CYCLE:
                 n = _append_cycle(values[column], first, index_out, value_out, n)
@@ -268,13 +289,11 @@ def _fill_row(values, states, item_codes, item_offsets, blocks, scaling, numbers
         elif kind == _BOOL:
             n = _append(first + values[column], 1.0, index_out, value_out, n)
         elif kind == _TEXT:
-            n = _append(first + _category(values[column], size), 1.0, index_out, value_out, n)
+            n = _append_category(values[column], first, size, blocks[b, _NAMED], index_out, value_out, n, n)
         else:
             start = n
             for i in range(item_offsets[place], item_offsets[place + 1]):
-                feature = first + _category(item_codes[i], size)
-                if not _holds(index_out, start, n, feature):
-                    n = _append(feature, 1.0, index_out, value_out, n)
+                n = _append_category(item_codes[i], first, size, blocks[b, _NAMED], index_out, value_out, start, n)
     return n
 
 
@@ -288,6 +307,20 @@ def _fill_numbers(values, states, blocks, numbers, now):
 
 
 @scalar
+def _append_more(value, state, item_codes, item_offsets, block, index_out, value_out, n):
+    """Of a text, or the items of a list of texts, those that a block of further texts is for."""
+    first, size, place, before = block[_FIRST], block[_SIZE], block[_NUMBER], block[_NAMED]
+    if place < 0:
+        inside = state == 0 and before < value <= before + size
+        return _append(first + value - before - 1, 1.0, index_out, value_out, n) if inside else n
+    start = n
+    for i in range(item_offsets[place], item_offsets[place + 1]):
+        if before < item_codes[i] <= before + size:
+            n = _append_category(item_codes[i] - before, first, size + 1, size, index_out, value_out, start, n)
+    return n
+
+
+@scalar
 def _append(feature, value, index_out, value_out, n):
     index_out[n] = feature
     value_out[n] = value
@@ -295,17 +328,16 @@ def _append(feature, value, index_out, value_out, n):
 
 
 @scalar
-def _category(code, size):
-    """Place of a vocabulary code in its block: codes 1 .. size - 1 in order, then other."""
-    return code - 1 if 0 < code < size else size - 1
-
-
-@scalar
-def _holds(index_out, start, stop, feature):
-    for i in range(start, stop):
+def _append_category(code, first, size, named, index_out, value_out, start, n):
+    """A vocabulary code's feature in its block, codes 1 .. size - 1 in order, then other; unless it stands there from number `start` on, or the code,
+    being one of the first `named`, has its feature in another block."""
+    if size <= code <= named:
+        return n
+    feature = first + (code - 1 if 0 < code < size else size - 1)
+    for i in range(start, n):
         if index_out[i] == feature:
-            return True
-    return False
+            return n
+    return _append(feature, 1.0, index_out, value_out, n)
 
 
 @scalar
@@ -337,7 +369,7 @@ def _side_place(block, values, states, scaling, numbers):
 
 @scalar
 def _standard(number, scaling, row):
-    """The standard score within +/- Z_MAX; NaN of NaN."""
+    """The standard score, within +/- Z_MAX, of a number on the scale in use; NaN of NaN."""
     z = (number - scaling[row, _scaling.MEAN]) * scaling[row, _scaling.INVERSE]
     return z if math.isnan(z) else min(max(z, -Z_MAX), Z_MAX)
 

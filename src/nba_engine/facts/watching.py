@@ -21,7 +21,7 @@ each, 0.1 ms altogether. Memory: 2.3 kB a pair, and a ring of at most 4,032 rows
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
@@ -72,11 +72,15 @@ class Watch:
         n_rows = self._n_turns * STOCK_EVERY if self.pairs else 0
         self._places, self._added = np.zeros((len(names) + 1, n_rows), np.uint8), np.zeros((n_rows, 2), np.float32)
         self._work: Table = np.zeros((3, BINS * BINS, _LANES) if self.pairs else (0, 0, 0), np.float32)
-        sides = {name: i for i, name in enumerate(names)}
-        self._reads = np.array([_read(sides.get(name, -1), bin_) for name, bin_ in columns.names], np.int32)
+        self._side_of = {name: i for i, name in enumerate(names)}
+        self.read(columns.names)
         self.n_seen = 0
         self._n_counted = 0
         """Rows that all pairs have counted; a pair has counted more if it had its turn since."""
+
+    def read(self, names: Sequence[tuple[str, str]]) -> None:
+        """Go on with these features, (fact, bin) of each, of the same columns."""
+        self._reads = np.array([_read(self._side_of.get(name, -1), bin_) for name, bin_ in names], np.int32)
 
     def feed(self, index: npt.NDArray[np.int32], value: npt.NDArray[np.float64], n_active: npt.NDArray[np.int64],
              buckets: npt.NDArray[np.int64], rewards: npt.NDArray[np.float64], expected: npt.NDArray[np.float64]) -> None:
@@ -173,7 +177,7 @@ def _fill_places(index, value, n_active, buckets, rewards, expected, reads, plac
             places[side, at] = _ABSENT
         for i in range(n_active[r]):
             feature = index[r, i]
-            if feature < reads.shape[0] and reads[feature, 0] >= 0:
+            if reads[feature, 0] >= 0:
                 place = reads[feature, 1]
                 places[reads[feature, 0], at] = place if place >= 0 else _bin(value[r, i] / LINE_SCALE)
         places[places.shape[0] - 1, at] = buckets[r] % BUCKETS

@@ -1,4 +1,4 @@
-"""Durable memory on SQLite: one append-only table of entries, the latest snapshots, one writer.
+"""Durable memory on SQLite: one append-only table of entries, one writer; snapshots stand in files beside it.
 
 A decision is appended to a buffer and never waits for the disk. An acknowledgement (`commit`) returns when everything up to its entry is
 committed; whoever holds the writer commits all that is waiting (group commit). A small thread commits what nobody waits for.
@@ -20,13 +20,13 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from nba_engine.errors import StoreError
+from nba_engine.journal import snapshots
 from nba_engine.journal.folder_lock import FolderLock
 
-FORMAT = 3
+FORMAT = 4
 """Version of the tables; a store with a higher one was written by a newer release and is refused."""
 COMMIT_INTERVAL_S = 0.1
 """How long a decision that nobody answers may stay in the buffer."""
-SNAPSHOTS_KEPT = 2
 
 _FILE = "journal.sqlite"
 _PAGE_ROWS = 1_000
@@ -63,7 +63,7 @@ class Store:
     Parameters
     ----------
     folder
-        Made where it does not exist; holds one SQLite database and a lock file.
+        Made where it does not exist; holds one SQLite database, the last two snapshots and a lock file.
     sync
         What `commit` promises: "disk" survives loss of power (synchronous=FULL), "os" a killed process (NORMAL).
 
@@ -166,21 +166,18 @@ class Store:
     def save_snapshot(self, sequence: int, payload: bytes) -> None:
         """Keep what the entries up to `sequence` add up to; those entries are committed first, and older snapshots but one are dropped."""
         self.commit(sequence)
-        with self._commit_lock:
-            self._transaction(
-                [
-                    ("INSERT OR REPLACE INTO snapshots VALUES (?, ?)", (sequence, payload)),
-                    (
-                        f"DELETE FROM snapshots WHERE sequence NOT IN (SELECT sequence FROM snapshots ORDER BY sequence DESC LIMIT {SNAPSHOTS_KEPT})",
-                        (),
-                    ),
-                ]
-            )
+        try:
+            snapshots.save(self.folder, sequence, payload)
+        except OSError as error:
+            raise StoreError(f"no snapshot can be kept in {self.folder} ({error.strerror}); free some space, or see to the folder") from error
 
     def latest_snapshot(self) -> tuple[int, bytes] | None:
         """(sequence, payload) of the newest snapshot, or None."""
-        rows = self._select("SELECT sequence, payload FROM snapshots ORDER BY sequence DESC LIMIT 1", ())
-        return rows[0] if rows else None
+        rows = self._select("SELECT sequence, payload FROM snapshots ORDER BY sequence DESC LIMIT 1", ())  # of an earlier release
+        found = snapshots.latest(self.folder)
+        if found is None or (rows and rows[0][0] > found[0]):
+            return rows[0] if rows else None
+        return found[0], found[1].read_bytes()
 
     def close(self) -> None:
         """Commit the buffer and let go of the folder, also where the last commit fails (it then raises). A second call does nothing."""
@@ -312,7 +309,8 @@ def _prepare(writer: sqlite3.Connection, folder: Path, sync: str) -> int:
     if not tables:
         writer.executescript(f"BEGIN IMMEDIATE; {_TABLES} INSERT INTO meta VALUES ('format', '{FORMAT}'); COMMIT;")
     (newest,) = writer.execute("SELECT max(sequence) FROM (SELECT sequence FROM entries UNION ALL SELECT sequence FROM snapshots)").fetchone()
-    return newest or 0
+    found = snapshots.latest(folder)
+    return max(newest or 0, found[0] if found else 0)
 
 
 def _check_format(writer: sqlite3.Connection, tables: set[str], folder: Path) -> None:

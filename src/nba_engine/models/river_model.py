@@ -35,6 +35,8 @@ from nba_engine.models.one_by_one import OneByOne
 TRIAL = 50.0
 WINDOW = 64
 """The latest outcomes per classifier, which can be taken back."""
+N_TRIED = 12
+"""Outcomes that show whether a classifier can be used at all."""
 N_BINS = 32
 """Bins of what a classifier said, half a unit of log odds each."""
 DEFAULT = {"linear_model.LogisticRegression": {"optimizer": {"optim.AdaGrad": {"lr": 0.3}}, "intercept_lr": 0.1}}
@@ -47,7 +49,7 @@ Said = tuple[dict[str, float], float]
 def classifier(written: Any) -> Any:
     """The classifier that a catalog writes down: a name under `river`, `{name: {parameter: value}}`, or a list of such steps, a pipeline.
 
-    Parameters of a name with a point in it, such as `{"optim.SGD": {"lr": 0.01}}`, are parts of river themselves.
+    Parameters of a name with a point in it, such as `{"optim.SGD": {"lr": 0.01}}`, are parts of river themselves, also in a list.
     Raises ValueError where river has no such classifier.
 
     Examples
@@ -77,9 +79,31 @@ def _part(written: Any) -> Any:
     if not inspect.isclass(thing) or not thing.__module__.startswith("river."):
         raise ValueError(f"river has no {name!r}; write it as in river's reference, such as {_EXAMPLE}")
     try:
-        return thing(**{key: _part(value) if isinstance(value, Mapping) else value for key, value in (parameters or {}).items()})
+        return thing(**{key: _parameter(value) for key, value in (parameters or {}).items()})
     except TypeError as error:
         raise ValueError(f"{name} does not take these parameters: {error}") from error
+
+
+def _parameter(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return [_parameter(item) for item in value]
+    is_part = isinstance(value, Mapping) and len(value) == 1 and "." in str(next(iter(value)))
+    return _part(value) if is_part else value
+
+
+def try_out(written: Any) -> None:
+    """Make the classifier, and let it learn, predict and be stored as it will have to. ValueError where it cannot: not all of river's can."""
+    made = classifier(written)
+    try:
+        learner = _Learner(made)
+        for n in range(N_TRIED):
+            features = {"number z": n / N_TRIED - 0.5, f"text #{n % 3}": 1.0}
+            learner.learn((features, (1.0, 0.0, 0.25)[n % 3]))
+            learner.says(features)
+        river_state.from_bytes(learner.state()[:-1])
+    except Exception as error:  # what its many parts raise is not known
+        raise ValueError(f"{written!r} fails when it is used ({type(error).__name__}: {error}); take another classifier, or mend its parameters") \
+            from error
 
 
 class _Learner:

@@ -7,6 +7,7 @@ of a few plain types only; any other name is refused, so that bytes from elsewhe
 from __future__ import annotations
 
 import importlib
+from types import BuiltinFunctionType, MethodType
 from typing import Any
 
 import msgspec
@@ -18,8 +19,9 @@ _PLAIN = frozenset({type(None), bool, float, str, bytes})
 _ALLOWED = frozenset({
     ("collections", "Counter"), ("collections", "OrderedDict"), ("collections", "defaultdict"), ("collections", "deque"),
     ("copyreg", "__newobj__"), ("copyreg", "__newobj_ex__"), ("copyreg", "_reconstructor"), ("builtins", "object"), ("builtins", "float"),
-    ("builtins", "int"), ("builtins", "bool"), ("builtins", "str"), ("builtins", "dict"), ("builtins", "list"),
-    ("random", "Random"), ("functools", "partial"), ("numpy.random._pickle", "__randomstate_ctor"), ("numpy.random._mt19937", "MT19937"),
+    ("builtins", "int"), ("builtins", "bool"), ("builtins", "str"), ("builtins", "dict"), ("builtins", "list"), ("builtins", "set"),
+    ("random", "Random"), ("functools", "partial"), ("copy", "deepcopy"), ("numpy.random._mt19937", "MT19937"),
+    ("numpy.random._pickle", "__randomstate_ctor"),
 })  # fmt: skip
 
 
@@ -44,7 +46,9 @@ class _Writer:
             return thing
         if kind is int:
             return thing if -(2**63) <= thing < 2**64 else ["int", str(thing)]
-        if isinstance(thing, type) or (callable(thing) and hasattr(thing, "__qualname__") and not hasattr(thing, "__self__")):
+        if kind is MethodType:
+            return ["method", self.written(thing.__self__), thing.__name__]
+        if isinstance(thing, type | BuiltinFunctionType) or (callable(thing) and hasattr(thing, "__qualname__") and not hasattr(thing, "__self__")):
             return self._name(thing)
         if isinstance(thing, np.ndarray | np.generic) and thing.dtype.kind in "biuf":
             return ["array" if isinstance(thing, np.ndarray) else "number", thing.dtype.str, list(thing.shape), thing.tobytes()]
@@ -68,7 +72,7 @@ class _Writer:
                 [[self.written(key), self.written(value)] for key, value in pairs or ()]]
 
     def _name(self, thing: Any) -> Any:
-        named = thing.__module__, thing.__qualname__
+        named = thing.__module__ or "builtins", thing.__qualname__
         _check(*named)
         return ["name", *named]
 
@@ -87,6 +91,10 @@ class _Reader:
             return int(parts[0])
         if kind == "name":
             return _found(*parts)
+        if kind == "method":
+            owner = self.read(parts[0])
+            _check(type(owner).__module__, parts[1])
+            return getattr(owner, parts[1])
         if kind in ("array", "number"):
             array = np.frombuffer(parts[2], parts[0]).reshape(parts[1]).copy()
             return array if kind == "array" else array[()]

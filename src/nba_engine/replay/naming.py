@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from nba_engine.catalog.faults import nearest, suggestion
+from nba_engine.catalog.faults import suggestion
 from nba_engine.catalog.loading import read as read_source
 from nba_engine.errors import CatalogError, ReplayError
 
@@ -48,6 +49,8 @@ _OTHER_NAMES: Mapping[str, tuple[str, ...]] = {
     "subject": ("user_id", "customer_id", "user", "customer"),
 }
 """What others call them: to suggest, never to assume."""
+_ALIKE = 0.7
+"""How alike a name must be to be suggested: `rewrad` is, `agent` is not `p_target`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +87,14 @@ def resembling(ours: str, known: Sequence[str]) -> str:
 
 def missing(ours: str, known: Sequence[str]) -> ReplayError:
     """That a column is missing, and what looks like it."""
-    return ReplayError(f"the log has no column {ours} ({COLUMNS[ours]}){resembling(ours, known)}")
+    instead = "; or name the catalog that shall be judged: target=, or --target" if ours == "p_target" else ""
+    return ReplayError(f"the log has no column {ours} ({COLUMNS[ours]}){resembling(ours, known)}{instead}")
 
 
 def _near(ours: str, known: Sequence[str]) -> str | None:
     free = {_plain(name): name for name in known if name not in COLUMNS or name in _OTHER_NAMES.get(ours, ())}
-    near = next((other for other in (ours, *_OTHER_NAMES.get(ours, ())) if other in free), None) or nearest(ours, list(free))
-    return None if near is None else free[near]
+    near = [other for other in (ours, *_OTHER_NAMES.get(ours, ())) if other in free] or get_close_matches(ours, list(free), 1, _ALIKE)
+    return free[near[0]] if near else None
 
 
 def _plain(name: str) -> str:

@@ -18,13 +18,14 @@ import numpy.typing as npt
 from nba_engine import backfill
 from nba_engine.beliefs import Beliefs, Scorer
 from nba_engine.catalog.catalog import Catalog
+from nba_engine.compiled import compiled_on
 from nba_engine.contact.history import Contacts
 from nba_engine.contact.names import PRESENTED, Shown
 from nba_engine.decision import Workspace, judge
 from nba_engine.engine import Engine
 from nba_engine.errors import ReplayError
 from nba_engine.learning import SKIPPED, State
-from nba_engine.memory import Memory, compiled_on
+from nba_engine.memory import Memory
 from nba_engine.replay.importance import Float
 from nba_engine.replay.judging import moments
 from nba_engine.replay.naming import missing

@@ -23,6 +23,7 @@ import numpy.typing as npt
 
 from nba_engine.numerics.bitset import n_words
 from nba_engine.rules.conditions import END, IS_NAN, IS_NULL, LEAST, NO_VALUE, Condition, Region, outside
+from nba_engine.rules.lines import LINE_WORDS
 from nba_engine.rules.program import OPERATIONS
 from nba_engine.rules.slots import Slots
 from nba_engine.schema import DOUBLE
@@ -44,21 +45,20 @@ ROWS_BYTES_MAX = 1 << 28
 MARKS_PER_WORD, MARKS_PER_LOOP = 0.3, 12
 """So many marks set one by one take as long as reading a word of a row, and as a loop whose end the processor does not foresee. Slots with fewer
 marks than reading a row is worth have no rows; a mark that is tested counts twice."""
-FORESEEN_MAX = 4
-"""Where no cell of a slot has more places than this, as many are looked at for each cell, whether they are its own or not."""
-COUNTED = 4
+COUNTED = LINE_WORDS
 """So many thresholds are compared with a value at once; as many that are above all values stand behind those of each slot."""
-LINE_WORDS = 8
-"""A row is so many words or a multiple, and begins where a line of the processor's cache does."""
 NO_VALUE_CELL, NULL_CELL, NAN_CELL, FIRST_CELL = 0, 1, 2, 3
 ANY_OF, ALL_OF, NEEDED = 0, 1, 2
-DIVISION = ("slot", "is_double", "first_cell", "n_searched", "bucket", "last_bucket", "origin", "scale", "first_counted", "n_places")
-"""What a division says of a slot. Values in the same bucket have the same `n_searched` thresholds to compare with, from that on which stands at
-`bucket + (value - origin) * scale`, at most `last_bucket` further (these three are doubles by their bits). The cell of a value is `first_counted` +
-the first threshold that is not below it; a cut is the value above its threshold. `n_places`: as FORESEEN_MAX says, 0 where a cell has more."""
-HEAD = ("n_slots", "n_words", "n_target_words", "n_folds", "n_with_rows", "members", "program", "divisions", "thresholds", "buckets", "cells",
-        "places", "tested", "start", "folds", "demands", "references", "rows", "end")  # fmt: skip
-"""The numbers and the beginnings of tables that stand in front of them."""
+MANY = 2
+DIVISION = ("slot", "is_double", "none", "bucket", "last_bucket", "origin", "scale", "n_searched", "first_counted", "n_marks")
+"""What a division says of a slot, each as a column of its own. `none` less a state is the cell of that state. Values in the same bucket have the
+same `n_searched` thresholds to compare with, from that on which stands at `bucket + (value - origin) * scale`, at most `last_bucket` further (these
+three are doubles by their bits). The cell of a value is `first_counted` + the first threshold that is not below it; a cut is the value above its
+threshold. `n_marks`: the most that a cell of the slot marks besides its row, 0, 1 or MANY. A single mark stands in the cell's record."""
+HEAD = ("n_slots", "n_words", "n_target_words", "n_folds", "n_with_rows", "n_divisions", "n_unmarked", "members", "program", "divisions",
+        "thresholds", "buckets", "cells", "places", "tested", "start", "folds", "demands", "references", "rows", "end")  # fmt: skip
+"""The numbers and the beginnings of tables that stand in front of them. The first `n_with_rows` divisions are of slots with rows, the first
+`n_unmarked` of them of slots without marks."""
 
 
 class _Marks:
@@ -159,7 +159,7 @@ class _Cells:
         few = {slot for slot, own in marks.items() if own.cost() + MARKS_PER_LOOP <= MARKS_PER_WORD * layout.n_words}
         slots = sorted(marks, key=lambda slot: (slot in few, types[slot] == DOUBLE, slot))
         divisions, buckets, thresholds = list[tuple[int, ...]](), list[Ints](), list[int]()
-        place, first, stop = list[int](), list[int](), list[int]()
+        place, first, stop, first_cells = list[int](), list[int](), list[int](), list[int]()
         n_cells = n_buckets = self.n_cells_with_rows = self.n_with_rows = 0
         for slot in slots:
             own = marks[slot].parted() if slot in few else marks[slot]
@@ -171,7 +171,8 @@ class _Cells:
             stop += [cell[high] for high in own.highs]
             is_double = int(types[slot] == DOUBLE)
             found, n_searched, *line = _buckets(np.array(cuts, np.int64), is_double)
-            divisions.append((slot, is_double, n_cells, n_searched, n_buckets, *line, n_cells + FIRST_CELL - len(thresholds)))
+            divisions.append((slot, is_double, n_cells + NAN_CELL, n_buckets, *line, n_searched, n_cells + FIRST_CELL - len(thresholds)))
+            first_cells.append(n_cells)
             buckets.append(found + len(thresholds))
             thresholds += [*(cut - 1 for cut in cuts), *[END - 1] * COUNTED]
             n_buckets += len(found)
@@ -180,14 +181,13 @@ class _Cells:
                 self.n_with_rows, self.n_cells_with_rows = self.n_with_rows + 1, n_cells
         self.divisions = np.array(divisions, np.int64).reshape(-1, len(DIVISION) - 1)
         self.thresholds, self.buckets = np.array(thresholds, np.int64), np.concatenate([_NONE, *buckets])
-        self.place, self.first, self.stop = (np.array(column, np.int64) for column in (place, first, stop))
+        self.place, self.first, self.stop, self.first_cells = (np.array(column, np.int64) for column in (place, first, stop, first_cells))
         self.n = n_cells
 
     def blocks(self, n_words: int) -> tuple[Ints, int]:
         """int[n]: the block of each cell, from 1 on, and how many of them, block 0 included, have rows of `n_words`."""
         begins = np.zeros(self.n + 1, bool)
-        first_cell = self.divisions[:, 2]
-        begins[first_cell] = begins[first_cell[first_cell >= self.n_cells_with_rows] + FIRST_CELL] = True
+        begins[self.first_cells] = begins[self.first_cells[self.n_with_rows :] + FIRST_CELL] = True
         changes = np.bincount(self.first, minlength=self.n + 1) + np.bincount(self.stop, minlength=self.n + 1)
         changes[begins] = changes[self.n_cells_with_rows :] = 0
         so_far = np.cumsum(changes)[:-1]
@@ -224,7 +224,7 @@ def tables_of(targets: Sequence[Clauses], gates: Sequence[Clauses], slots: Slots
     cells = _Cells(layout, slots.types)
     block, n_rows = cells.blocks(layout.n_words)
     records, places, tested, on, off = _divided(cells, block, n_rows, layout.n_words)
-    divisions, places = _foreseen(cells.divisions, records, places)
+    divisions, n_unmarked = _in_order(cells, records, places)
     start = np.zeros(layout.n_words, np.uint64)
     start[: len(layout.start)] = layout.start
     references = [part for _, _, parts in layout.demands for part in parts]
@@ -232,24 +232,30 @@ def tables_of(targets: Sequence[Clauses], gates: Sequence[Clauses], slots: Slots
     demands = [(kind, bit, *ends[i : i + 2]) for i, (kind, bit, _) in enumerate(layout.demands)]
     members = [part for part in slots.instructions if part[0] == _MEMBER]
     program = [part for part in slots.instructions if part[0] != _MEMBER]
-    parts = [np.array(part, np.int64).ravel() for part in (members, program, divisions, cells.thresholds, cells.buckets, records, places,
+    parts = [np.array(part, np.int64).ravel() for part in (members, program, divisions.T, cells.thresholds, cells.buckets, records, places,
                                                            tested, start.view(np.int64), layout.folds, demands, references)]  # fmt: skip
     begins = len(HEAD) + np.cumsum([0, *map(len, parts), n_rows * layout.n_words])
     tables = aligned(begins[-1], begins[-2])
-    tables[: len(HEAD)] = [slots.n_slots, layout.n_words, layout.n_target_words, len(layout.folds), cells.n_with_rows, *begins]
+    tables[: len(HEAD)] = [slots.n_slots, layout.n_words, layout.n_target_words, len(layout.folds), cells.n_with_rows, len(divisions), n_unmarked,
+                           *begins]  # fmt: skip
     for begin, part in zip(begins, parts, strict=False):
         tables[begin : begin + len(part)] = part
     _fill_rows(tables[begins[-2] :].view(np.uint64).reshape(n_rows, layout.n_words), cells.place, on, off)
     return tables, layout.n_target_words, layout.n_words
 
 
-def _foreseen(divisions: Ints, records: Ints, places: Ints) -> tuple[Ints, Ints]:
-    """The divisions with their n_places; the places, with as many behind them as may be looked at beyond."""
-    if len(divisions) == 0:
-        return divisions, places
-    n_places = np.maximum.reduceat((records[:, 1] & _LOW_HALF) - (records[:, 0] >> 32), divisions[:, 2])
-    n_places[n_places > FORESEEN_MAX] = 0
-    return np.column_stack([divisions, n_places]), np.concatenate([places, np.zeros(n_places.max(), np.int64)])
+def _in_order(cells: _Cells, records: Ints, places: Ints) -> tuple[Ints, int]:
+    """The divisions with their n_marks in the order that HEAD tells, and its n_unmarked. Records of slots whose cells mark one thing at most get, in
+    place of where lists end, 2**32 + what the cell marks, or 0."""
+    if cells.n == 0:
+        return np.zeros((0, len(DIVISION)), np.int64), 0
+    first, end, tested = records[:, 0] >> 32, records[:, 1] & _LOW_HALF, records[:, 1] >> 32
+    n_marks = np.minimum(np.maximum.reduceat(np.where(tested > 0, MANY, end - first), cells.first_cells), MANY)
+    alone = np.repeat(n_marks < MANY, np.diff(cells.first_cells, append=cells.n))
+    marks = np.append(places, 0)[first] | 1 << 32
+    records[alone, 1] = np.where(end > first, marks, 0)[alone]
+    order = np.lexsort((n_marks > 0, np.arange(len(n_marks)) >= cells.n_with_rows))
+    return np.column_stack([cells.divisions, n_marks])[order], int(np.count_nonzero(n_marks[: cells.n_with_rows] == 0))
 
 
 def _divided(cells: _Cells, block: Ints, n_rows: int, n_words: int) -> tuple[Ints, Ints, Ints, Ints, Ints]:

@@ -14,17 +14,19 @@ import numpy.typing as npt
 from nba_engine.numerics.kernel import kernel, scalar
 from nba_engine.rules import plain
 from nba_engine.rules.index import RuleIndex
+from nba_engine.rules.lines import LINE_WORDS, n_below, or_lines
 from nba_engine.rules.program import _fill_computed, _fill_members
 from nba_engine.rules.slots import number_of
-from nba_engine.rules.tables import ANY_OF, COUNTED, DIVISION, HEAD, NAN_CELL, NEEDED, aligned, n_of
+from nba_engine.rules.tables import ANY_OF, COUNTED, DIVISION, HEAD, MANY, NEEDED, aligned, n_of
 
-_NAN_CELL, _DIVISION, _COUNTED, _ANY_OF, _NEEDED = NAN_CELL, len(DIVISION), COUNTED, ANY_OF, NEEDED
-(_N_SLOTS, _N_WORDS, _N_TARGET_WORDS, _N_FOLDS, _N_WITH_ROWS, _MEMBERS, _PROGRAM, _DIVISIONS, _THRESHOLDS, _BUCKETS, _CELLS, _PLACES, _TESTED,
- _START, _FOLDS, _DEMANDS, _REFERENCES, _ROWS) = range(len(HEAD) - 1)  # fmt: skip
+_COUNTED, _MANY, _ANY_OF, _NEEDED = COUNTED, MANY, ANY_OF, NEEDED
+(_N_SLOTS, _N_WORDS, _N_TARGET_WORDS, _N_FOLDS, _N_WITH_ROWS, _N_DIVISIONS, _N_UNMARKED, _MEMBERS, _PROGRAM, _DIVISIONS, _THRESHOLDS, _BUCKETS,
+ _CELLS, _PLACES, _TESTED, _START, _FOLDS, _DEMANDS, _REFERENCES, _ROWS) = range(len(HEAD) - 1)  # fmt: skip
+_SLOT, _IS_DOUBLE, _NONE, _BUCKET, _LAST, _ORIGIN, _SCALE, _N_SEARCHED, _FIRST_COUNTED, _N_MARKS = range(len(DIVISION))
 _SHIFT, _BITS, _CHOSEN, _VALUES = range(4)
 _STATE_NONE = 2
 _AT_ONCE = 8
-_ROWS_AT_ONCE = 16
+_ROWS_AT_ONCE = 32
 _LOW_HALF = 0xFFFFFFFF
 _NEGATIVE_ZERO, _ALL_BUT_SIGN = np.int64(-(2**63)), np.int64(2**63 - 1)
 
@@ -49,10 +51,11 @@ class Evaluation:
 
     def __init__(self, index: RuleIndex, n_rows: int = 1) -> None:
         self._hosts, self._tables, self._has_members = index.hosts, index.tables, n_of(index.tables, "members") > 0
-        n_slots, n_divisions = len(index.initial_values), n_of(index.tables, "divisions") // len(DIVISION)
-        ends = np.cumsum([_VALUES, n_rows * n_slots, n_rows * n_slots, n_rows * index.n_words, min(n_rows, _ROWS_AT_ONCE) * (n_divisions + _AT_ONCE)])
+        n_slots, step = len(index.initial_values), int(index.tables[_N_DIVISIONS]) + _AT_ONCE
+        ends = np.cumsum([_VALUES, n_rows * n_slots, n_rows * n_slots, n_rows * index.n_words, min(n_rows, _ROWS_AT_ONCE) * 2 * step])
         self._scratch = scratch = aligned(ends[-1], ends[2])
-        scratch[:_VALUES] = n_rows * n_slots, ends[2], ends[3]  # how far a state stands behind its value; where bits and chosen rows begin
+        # How far a state stands behind its value; where bits begin; where keys and chosen rows do.
+        scratch[:_VALUES] = n_rows * n_slots, ends[2], ends[3]
         self.values = scratch[_VALUES : ends[1]].reshape(n_rows, n_slots)
         self.values[:] = index.initial_values
         self.states = scratch[ends[1] : ends[2]].reshape(n_rows, n_slots)
@@ -94,10 +97,11 @@ def _fill_truth(tables, row_values, row_states, scratch):
         for r in range(n):
             for w in range(n_words):
                 scratch[np.uint64(bits + r * n_words + w)] = _at(tables, tables[_START] + w)
-        _fill_cells(tables, n, scratch, values)
+        _fill_keys(tables, n, scratch, values)
+        _fill_cells(tables, n, scratch)
         _fill_marked(tables, n, scratch, bits)
+        _fill_union(tables, n, scratch, bits)
         for r in range(n):
-            _fill_union(tables, r, scratch, bits + r * n_words)
             _fill_settled(tables, scratch, bits + r * n_words)
 
 
@@ -123,25 +127,50 @@ def _fill_values(row_values, row_states, first, n, n_slots, scratch):
 
 
 @kernel
-def _fill_cells(tables, n, scratch, values):
-    """Slot by slot, for `n` rows, the cell of the value: that of its state where it has none, else by how many of the slot's thresholds are below it.
+def _fill_keys(tables, n, scratch, values):
+    """For each of `n` rows and each division: the value in an order of integers as the key; where its bucket stands as what is chosen, or ~ the cell
+    of its state where it has no value.
+
+    Keys and what is chosen are columns beside each other, without a jump in the second loop: the compiler joins four slots."""
+    n_divisions, n_slots, shift, slots = tables[_N_DIVISIONS], tables[_N_SLOTS], scratch[_SHIFT], tables[_DIVISIONS]
+    is_double, none, bucket = slots + _IS_DOUBLE * n_divisions, slots + _NONE * n_divisions, slots + _BUCKET * n_divisions
+    last, origin, scale = slots + _LAST * n_divisions, slots + _ORIGIN * n_divisions, slots + _SCALE * n_divisions
+    for r in range(n):
+        keys = scratch[_CHOSEN] + 2 * r * (n_divisions + _AT_ONCE)
+        chosen = keys + n_divisions + _AT_ONCE
+        for i in range(n_divisions):
+            slot = values + r * n_slots + _at(tables, slots + i)
+            scratch[np.uint64(keys + i)], scratch[np.uint64(chosen + i)] = _at(scratch, slot), _at(scratch, slot + shift)
+        for i in range(n_divisions):
+            key, state, double = _at(scratch, keys + i), _at(scratch, chosen + i), _at(tables, is_double + i) != 0
+            number = _as_double(key) if double else np.float64(key)
+            place = _bucket(number, _as_double(_at(tables, origin + i)), _as_double(_at(tables, scale + i)), _as_double(_at(tables, last + i)))
+            place += tables[_BUCKETS] + _at(tables, bucket + i)
+            scratch[np.uint64(keys + i)] = _ordered(key) if double else key
+            scratch[np.uint64(chosen + i)] = place if (state == 0) & (number == number) else ~(_at(tables, none + i) - state)
+
+
+@kernel
+def _fill_cells(tables, n, scratch):
+    """Slot by slot, for `n` rows, the cell of the value, by how many of the slot's thresholds are below it. Chosen is where the row of the cell
+    begins, and the key becomes what the cell marks; where cells mark many, the cell itself is chosen.
 
     How often the search turns depends on the slot alone, and choices are made without branches: what a processor cannot foresee costs it 5 ns."""
-    begin, thresholds, n_slots = tables[_DIVISIONS], tables[_THRESHOLDS], tables[_N_SLOTS]
-    n_divisions = (thresholds - begin) // _DIVISION
+    n_divisions, thresholds, first_bucket, cells = tables[_N_DIVISIONS], tables[_THRESHOLDS], tables[_BUCKETS], tables[_CELLS]
+    searched, counted = tables[_DIVISIONS] + _N_SEARCHED * n_divisions, tables[_DIVISIONS] + _FIRST_COUNTED * n_divisions
+    marks, step = tables[_DIVISIONS] + _N_MARKS * n_divisions, n_divisions + _AT_ONCE
     for i in range(n_divisions):
-        d = begin + _DIVISION * i
-        slot, is_double, first_cell, n_searched = values + _at(tables, d), _at(tables, d + 1) != 0, _at(tables, d + 2), _at(tables, d + 3)
-        bucket, counted, cell = tables[_BUCKETS] + _at(tables, d + 4), _at(tables, d + 8), scratch[_CHOSEN] + i
-        last, origin, scale = _as_double(_at(tables, d + 5)), _as_double(_at(tables, d + 6)), _as_double(_at(tables, d + 7))
+        n_searched, first, n_marks, key = _at(tables, searched + i), _at(tables, counted + i), _at(tables, marks + i), scratch[_CHOSEN] + i
         for _ in range(n):
-            key, state = _at(scratch, slot), _at(scratch, slot + scratch[_SHIFT])
-            number = _as_double(key) if is_double else np.float64(key)
-            key = _ordered(key) if is_double else key
-            low = _at(tables, bucket + _bucket(number, origin, scale, last))
-            found, none = counted + _n_below(tables, thresholds, key, low, n_searched), first_cell + _NAN_CELL - state
-            scratch[np.uint64(cell)] = found if (state == 0) & (number == number) else none
-            slot, cell = slot + n_slots, cell + n_divisions + _AT_ONCE
+            place = _at(scratch, key + step)
+            low = _at(tables, place if place >= 0 else first_bucket)  # any bucket will do where there is no value
+            found = first + _n_below(tables, thresholds, _at(scratch, key), low, n_searched)
+            cell = found if place >= 0 else ~place
+            if n_marks != _MANY:
+                scratch[np.uint64(key)] = _at(tables, cells + 2 * cell + 1)
+                cell = _at(tables, cells + 2 * cell)
+            scratch[np.uint64(key + step)] = cell & _LOW_HALF
+            key += 2 * step
 
 
 @scalar
@@ -167,9 +196,7 @@ def _n_below(tables, thresholds, key, low, n):
         n -= half
     if n > _COUNTED:
         low += _COUNTED & -np.int64(_at(tables, thresholds + low + _COUNTED - 1) < key)
-    first = thresholds + low
-    return (low + np.int64(_at(tables, first) < key) + np.int64(_at(tables, first + 1) < key) + np.int64(_at(tables, first + 2) < key)
-            + np.int64(_at(tables, first + 3) < key))  # fmt: skip
+    return low + n_below(tables, thresholds + low, key)
 
 
 @scalar
@@ -185,38 +212,47 @@ def _as_double(bits):
 
 @kernel
 def _fill_marked(tables, n, scratch, bits):
-    """Slot by slot, for `n` rows: put where the row of its cell begins in the cell's place; set what the cell marks one by one.
+    """Slot by slot, for `n` rows, set what cells mark one by one; where they may mark many, also choose the row of the cell.
 
-    Apart from finding cells: where a loop's end is not foreseen, what comes behind it waits."""
-    begin, cells, places, tested, n_words = tables[_DIVISIONS], tables[_CELLS], tables[_PLACES], tables[_TESTED], tables[_N_WORDS]
-    n_divisions = (tables[_THRESHOLDS] - begin) // _DIVISION
-    for i in range(n_divisions):
-        n_places, chosen, into = _at(tables, begin + _DIVISION * i + 9), scratch[_CHOSEN] + i, bits
+    Apart from finding cells: setting a bit waits for those set before, and what comes behind a loop whose end is not foreseen waits for that."""
+    n_divisions, cells, n_words = tables[_N_DIVISIONS], tables[_CELLS], tables[_N_WORDS]
+    marks, step = tables[_DIVISIONS] + _N_MARKS * n_divisions, n_divisions + _AT_ONCE
+    for i in range(tables[_N_UNMARKED], n_divisions):
+        key, into = scratch[_CHOSEN] + i, bits
         for _ in range(n):
-            cell = _at(scratch, chosen)
-            row, end = _at(tables, cells + 2 * cell), _at(tables, cells + 2 * cell + 1)
-            scratch[np.uint64(chosen)] = row & _LOW_HALF
-            first, end, mark = places + (row >> 32), places + (end & _LOW_HALF), tested + (end >> 32)
-            for k in range(first, first + n_places):
-                _set_bit(scratch, into, _at(tables, k), k < end)
-            for k in range(first + n_places, end):
-                _set_bit(scratch, into, _at(tables, k), 1)
-            for k in range(mark + 1, mark + 1 + 3 * _at(tables, mark), 3):
-                _set_bit(scratch, into, _at(tables, k), (_at(tables, k + 1) <= cell) & (cell < _at(tables, k + 2)))
-            chosen, into = chosen + n_divisions + _AT_ONCE, into + n_words
+            if _at(tables, marks + i) != _MANY:
+                mark = _at(scratch, key)
+                _set_bit(scratch, into, mark & _LOW_HALF, mark >> 32)
+            else:
+                cell = _at(scratch, key + step)
+                _fill_listed(tables, cell, scratch, into)
+                scratch[np.uint64(key + step)] = _at(tables, cells + 2 * cell) & _LOW_HALF
+            key, into = key + 2 * step, into + n_words
 
 
 @kernel
-def _fill_union(tables, r, scratch, bits):
-    """OR the rows chosen for row `r`, _AT_ONCE at a time, into its bits."""
-    n_words, rows = tables[_N_WORDS], tables[_ROWS]
-    first = scratch[_CHOSEN] + r * ((tables[_THRESHOLDS] - tables[_DIVISIONS]) // _DIVISION + _AT_ONCE)
-    for i in range(first, first + tables[_N_WITH_ROWS], _AT_ONCE):
-        a, b, c, d = rows + _at(scratch, i), rows + _at(scratch, i + 1), rows + _at(scratch, i + 2), rows + _at(scratch, i + 3)
-        e, f, g, h = rows + _at(scratch, i + 4), rows + _at(scratch, i + 5), rows + _at(scratch, i + 6), rows + _at(scratch, i + 7)
-        for w in range(n_words):
-            scratch[np.uint64(bits + w)] |= (_at(tables, a + w) | _at(tables, b + w) | _at(tables, c + w) | _at(tables, d + w) | _at(tables, e + w)
-                                             | _at(tables, f + w) | _at(tables, g + w) | _at(tables, h + w))  # fmt: skip
+def _fill_listed(tables, cell, scratch, bits):
+    """Set what stands in the lists of a cell."""
+    places, begin, end = tables[_PLACES], _at(tables, tables[_CELLS] + 2 * cell) >> 32, _at(tables, tables[_CELLS] + 2 * cell + 1)
+    tested = tables[_TESTED] + (end >> 32)
+    for k in range(places + begin, places + (end & _LOW_HALF)):
+        _set_bit(scratch, bits, _at(tables, k), 1)
+    for k in range(tested + 1, tested + 1 + 3 * _at(tables, tested), 3):
+        _set_bit(scratch, bits, _at(tables, k), (_at(tables, k + 1) <= cell) & (cell < _at(tables, k + 2)))
+
+
+@kernel
+def _fill_union(tables, n, scratch, bits):
+    """OR the rows chosen for each of `n` rows into its bits, _AT_ONCE slots at a time: what these choose from stays near from row to row."""
+    n_words, rows, step = tables[_N_WORDS], tables[_ROWS], tables[_N_DIVISIONS] + _AT_ONCE
+    for slot in range(0, tables[_N_WITH_ROWS], _AT_ONCE):
+        i, into = scratch[_CHOSEN] + step + slot, bits
+        for _ in range(n):
+            a, b, c, d = rows + _at(scratch, i), rows + _at(scratch, i + 1), rows + _at(scratch, i + 2), rows + _at(scratch, i + 3)
+            e, f, g, h = rows + _at(scratch, i + 4), rows + _at(scratch, i + 5), rows + _at(scratch, i + 6), rows + _at(scratch, i + 7)
+            for w in range(0, n_words, LINE_WORDS):
+                or_lines(scratch, into + w, tables, (a + w, b + w, c + w, d + w, e + w, f + w, g + w, h + w))
+            i, into = i + 2 * step, into + n_words
 
 
 @kernel

@@ -78,7 +78,9 @@ class SqliteProfiles:
             facts = {name: "JSON" if name in json else kind for name, kind in columns.items() if name != subject}
             self._names = list(facts)
             self._readers = [(i, _READERS[kind]) for i, kind in enumerate(facts.values()) if kind in _READERS]
-            self._select = f"SELECT {', '.join(map(_quoted, facts)) or 'NULL'} FROM {_quoted(table)} WHERE {_quoted(subject)} = ? LIMIT 2"
+            # A column of numbers equals '042' and '42.0' to 42; these are other subjects.
+            self._select = (f"SELECT {', '.join(map(_quoted, facts)) or 'NULL'} FROM {_quoted(table)} WHERE {_quoted(subject)} = ?1 "
+                            f"AND CAST({_quoted(subject)} AS TEXT) = ?1 LIMIT 2")
             if any(step[3].startswith("SCAN") for step in self._rows(f"EXPLAIN QUERY PLAN {self._select}", ("",))):
                 raise RequestError(f"column {subject!r} of table {table!r} in {path} has no index, so a lookup would read the whole table; "
                                    f"CREATE UNIQUE INDEX one ON {_quoted(table)} ({_quoted(subject)})", "subject")
