@@ -310,7 +310,7 @@ def test_an_entry_that_sqlite_would_refuse_never_enters_the_buffer(tmp_path: Pat
 def test_a_closed_store_says_so(tmp_path: Path) -> None:
     store = Store(tmp_path)
     store.close()
-    for call in (lambda: store.append("decision", "a", 0, b""), lambda: store.find("decision", "a"), store.latest_snapshot):
+    for call in (lambda: store.append("decision", "a", 0, b""), lambda: store.find("decision", "a")):
         with pytest.raises(StoreError, match="closed"):
             call()
 

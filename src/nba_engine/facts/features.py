@@ -42,8 +42,7 @@ _BOOL, _TEXT, _TEXTS, _INT, _DOUBLE, _AGE, _CYCLE, _CROSS, _MORE = range(9)
 _NULL, _MISSING = 1, 2
 _KIND, _COLUMN, _FIRST, _SIZE, _NUMBER, _NAMED = range(6)
 """Fields of a block, int32[6]: its kind, column, first feature, features before null and missing, its row in the scaling or number as a list (-1:
-none), how many texts of its fact have features, in this block or another (a block of
-further texts: in those before it).
+none), how many texts of its fact have features, in this block or another (a block of further texts: in those before it).
 A cross's block names the blocks of its sides in place of column and number."""
 
 _SCALARS = {"bool": _BOOL, "string": _TEXT, "int": _INT, "double": _DOUBLE, "duration": _INT, "list": _INT, "map": _INT,

@@ -35,11 +35,9 @@ _ROWS_PER_STATEMENT = (256, 64, 16, 4, 3, 2, 1)
 _TABLES = """
 CREATE TABLE entries(sequence INTEGER PRIMARY KEY, kind TEXT NOT NULL, key TEXT NOT NULL, at_us INTEGER NOT NULL, payload BLOB NOT NULL);
 CREATE INDEX entries_by_key ON entries(key, kind);
-CREATE TABLE snapshots(sequence INTEGER PRIMARY KEY, payload BLOB NOT NULL);
 CREATE TABLE meta(name TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
-# By key first: a decision and what became of it stand on one page of the index, so a commit writes one where it wrote three. Stores of earlier
-# releases keep theirs by kind, which answers the same questions.
+# By key first: a decision and what became of it stand on one page of the index, so a commit writes one where it wrote three.
 # An entry whose commit failed halfway is written again under its own sequence: REPLACE makes that harmless.
 _INSERT = {n: "INSERT OR REPLACE INTO entries VALUES " + ",".join(["(?,?,?,?,?)"] * n) for n in _ROWS_PER_STATEMENT}
 _Row = tuple[int, str, str, int, bytes]
@@ -173,11 +171,8 @@ class Store:
 
     def latest_snapshot(self) -> tuple[int, bytes] | None:
         """(sequence, payload) of the newest snapshot, or None."""
-        rows = self._select("SELECT sequence, payload FROM snapshots ORDER BY sequence DESC LIMIT 1", ())  # of an earlier release
         found = snapshots.latest(self.folder)
-        if found is None or (rows and rows[0][0] > found[0]):
-            return rows[0] if rows else None
-        return found[0], found[1].read_bytes()
+        return None if found is None else (found[0], found[1].read_bytes())
 
     def close(self) -> None:
         """Commit the buffer and let go of the folder, also where the last commit fails (it then raises). A second call does nothing."""
@@ -308,7 +303,7 @@ def _prepare(writer: sqlite3.Connection, folder: Path, sync: str) -> int:
     writer.execute(f"PRAGMA synchronous = {'FULL' if sync == 'disk' else 'NORMAL'}")
     if not tables:
         writer.executescript(f"BEGIN IMMEDIATE; {_TABLES} INSERT INTO meta VALUES ('format', '{FORMAT}'); COMMIT;")
-    (newest,) = writer.execute("SELECT max(sequence) FROM (SELECT sequence FROM entries UNION ALL SELECT sequence FROM snapshots)").fetchone()
+    (newest,) = writer.execute("SELECT max(sequence) FROM entries").fetchone()
     found = snapshots.latest(folder)
     return max(newest or 0, found[0] if found else 0)
 
