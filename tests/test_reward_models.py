@@ -150,6 +150,7 @@ def test_a_log_is_known_to_have_learned_by_its_beliefs_or_by_word() -> None:
         ({}, {"reward_model": "magic"}, "'magic'; give 'progressive', 'cross_fitted' or a scikit-learn"),
         ({}, {"reward_model": 3}, "of type int, which has no fit and predict"),
         ({}, {"reward_model": "progressive", "facts": None}, "say facts=.* known before the decision"),
+        ({}, {}, "no reward model was given: give reward_model too"),
         ({}, {"reward_model": "progressive", "facts": ["agr"]}, "facts names 'agr', which the log does not have.*age"),
         ({}, {"reward_model": "cross_fitted", "adaptive": True}, "learns from later rows"),
         ({"reward": np.full(400, 60.0)}, {"reward_model": "progressive"}, "rewards reach from 60 to 60"),

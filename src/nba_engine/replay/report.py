@@ -192,6 +192,8 @@ def _not_by_subject(log: Log) -> ReplayError:
 
 
 def _judged(log: Log, target: Catalog | Engine | None, wanted: _Wanted) -> _Judged:
+    if wanted.facts is not None and wanted.reward_model is None:
+        raise ReplayError("facts says what a reward model may read, and no reward model was given: give reward_model too, or leave facts out")
     if wanted.reward_model is not None and not log.has_probabilities:
         raise ReplayError("a reward model was given, and the log does not say with what probability it chose: nothing could correct the model")
     if target is not None:
