@@ -12,6 +12,7 @@ from scipy.stats import norm
 from nba_engine.models.contract import carried
 from nba_engine.models.posterior import SCALE
 from nba_engine.models.probit import Prior, Probit
+from nba_engine.numerics.normal import table_cdf, table_pdf
 from tests.naive.probit import NaiveProbit, moments
 
 PATHS = np.array([[0, 1, 2, 3, -1], [0, 1, 2, 4, -1], [0, 1, 5, 6, 7]], dtype=np.int32)
@@ -162,6 +163,21 @@ def test_an_entity_scores_the_same_in_a_column_of_its_own():
     taught.take_back(update(taught, features, 2, 1.0))
     for one, other in zip(scored(fresh, features, [0, 1, 2]), scored(taught, features, [0, 1, 2]), strict=True):
         assert one.tolist() == other.tolist()
+
+
+def test_more_candidates_than_entities_score_alike():
+    """Candidates are taken as many at a time as there are columns for entities, here two."""
+    model = Probit(1, np.repeat(ONE, 25, axis=0), 1, Prior(bias_mean=0.3, bias_variance=0.5))
+    mean, deviation = scored(model, [(0, 1.0)], list(range(25)))
+    assert np.unique(mean).tolist() == pytest.approx([norm.cdf(0.3 / np.sqrt(1.5))], rel=1e-3)
+    assert len(np.unique(deviation)) == 1
+
+
+def test_the_tables_of_the_normal_distribution():
+    x = np.linspace(-8.0, 8.0, 10_001)
+    assert np.array([table_cdf(v) for v in x]) == pytest.approx(norm.cdf(x), rel=3e-7, abs=0)
+    assert np.array([table_pdf(v) for v in x]) == pytest.approx(norm.pdf(x), rel=1e-5, abs=0)
+    assert [table_cdf(v) for v in (-np.inf, np.nan, np.inf)] == pytest.approx([norm.cdf(-8.0), norm.cdf(-8.0), norm.cdf(8.0)], rel=3e-7)
 
 
 def test_columns_are_told_apart_beyond_16_bits():

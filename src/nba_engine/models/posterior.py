@@ -142,13 +142,6 @@ def column_of(packed, entity):
 
 
 @scalar
-def are_alike(prior, packed, entity, other):
-    """Whether all that is believed of two entities is the same, as far as one column and prior say so."""
-    return (column_of(packed, entity) == column_of(packed, other) and prior[BIAS_VARIANCE, entity] == prior[BIAS_VARIANCE, other]
-            and prior[VARIANCE, entity] == prior[VARIANCE, other])
-
-
-@scalar
 def _own_column(packed, entity):
     """The entity's own column; where it has none yet the next free one, saying what the one says that it shared, or that one if nobody else is left
     there: so there are never more columns than entities."""

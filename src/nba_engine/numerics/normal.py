@@ -24,23 +24,37 @@ def normal_cdf(x):
     return 0.5 * math.erfc(-x * _SQRT_HALF)
 
 
-_STEPS, _REACH = 32, 8
-_GRID = [i / _STEPS for i in range(-_REACH * _STEPS, _REACH * _STEPS + 1)]
+_STEPS, _REACH = 32, 8.0
+_STEP, _CENTRE = 1.0 / _STEPS, np.int32(_REACH * _STEPS)
+_GRID = [i / _STEPS for i in range(-_CENTRE, _CENTRE + 1)]
 _CDF = np.array([0.5 * math.erfc(-x * _SQRT_HALF) for x in _GRID])
 _PDF = np.array([_INV_SQRT_2PI * math.exp(-0.5 * x * x) for x in _GRID])
 
 
 @scalar
-def cdf_and_pdf(x):
-    """(P(N(0, 1) <= x), density at x) from a table and four Taylor terms around its nearest point: relative error below 1e-8 within +/- 8.
+def table_cdf(x):
+    """P(N(0, 1) <= x) from a table and four Taylor terms around its nearest point: relative error below 3e-7 within +/- 8; beyond, the value there.
 
-    An erfc and an exponential cost 80 ns, this 10. Beyond +/- 8 it gives the values there.
+    An erfc costs 40 ns, this 10, and 3 where a loop over contiguous arrays calls it: it is SIMD then, tables included.
     """
-    x = min(max(x, -8.0), 8.0)
-    cell = np.int64(x * _STEPS + (_REACH * _STEPS + 0.5))
-    at = (cell - _REACH * _STEPS) / _STEPS
-    d, density = x - at, _PDF[cell]
-    second, third = -at, at * at - 1.0
+    number = _nearest(x)
+    at, density = (number - _CENTRE) * _STEP, _PDF[np.uint32(number)]
+    d, third = min(max(-_REACH, x), _REACH) - at, at * at - 1.0
     fourth = -at * (at * at - 3.0)
-    cdf = _CDF[cell] + density * d * (1.0 + d * (second / 2.0 + d * (third / 6.0 + d * fourth / 24.0)))
-    return cdf, density * (1.0 + d * (second + d * (third / 2.0 + d * (fourth / 6.0))))
+    return _CDF[np.uint32(number)] + density * d * (1.0 + d * (-at / 2.0 + d * (third / 6.0 + d * fourth / 24.0)))
+
+
+@scalar
+def table_pdf(x):
+    """Density of N(0, 1) at x, as `table_cdf`; relative error below 1e-5."""
+    number = _nearest(x)
+    at, density = (number - _CENTRE) * _STEP, _PDF[np.uint32(number)]
+    d, third = min(max(-_REACH, x), _REACH) - at, at * at - 1.0
+    fourth = -at * (at * at - 3.0)
+    return density * (1.0 + d * (-at + d * (third / 2.0 + d * (fourth / 6.0))))
+
+
+@scalar
+def _nearest(x):
+    """The number of the table's nearest point; what is no number counts as the first."""
+    return np.int32(min(max(-_REACH, x), _REACH) * _STEPS + (_CENTRE + 0.5))
