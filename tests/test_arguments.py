@@ -32,6 +32,19 @@ def test_an_engine_of_something_else(name, made):
     assert raised.value.argument == name
 
 
+@pytest.mark.parametrize(("error", "made", "words"), [
+    (nba.ParseError, lambda: nba.evaluate(5, {}), "came 5 of type int, needed the text of an expression"),
+    (nba.CatalogError, lambda: nba.Catalog.load(None), "came None of type NoneType, needed the name of a file"),
+    (nba.ReplayError, lambda: nba.replay.run("log.csv"), "the log is a str; give what Log.read makes of"),
+    (nba.ReplayError, lambda: nba.replay.estimate("ips", reward=None, p_log=[0.5], p_target=[0.5]), "reward"),
+    (nba.ReplayError, lambda: nba.replay.estimate("ips", reward=[1], p_log=None, p_target=[0.5]), "p_log"),
+    (nba.ReplayError, lambda: nba.replay.Log.read({"reward": [1], "p_log": [0.5], "decision_id": [{"a": 1}]}).table, "decision_id.*holds struct"),
+])
+def test_functions_of_something_else(error, made, words):
+    with pytest.raises(error, match=words):
+        made()
+
+
 @pytest.mark.parametrize(("name", "given"), [
     ("subject", {"subject": 5}), ("subject", {"subject": None}), ("channel", {"channel": ["call"]}), ("interaction", {"interaction": 5}),
     ("request_id", {"request_id": [5]}), ("limit", {"limit": 1.5}), ("limit", {"limit": True}), ("facts", {"facts": ["age"]}),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,6 +16,7 @@ from nba_engine.contact.similarity import ContactAction, Similarity, similar_blo
 from nba_engine.contact.suppression import clear_suppressed
 from nba_engine.numerics.bitset import pack, unpack
 from tests.naive import contact as naive
+from tests.shop import ADULT, NOON, actions, catalog, engine
 
 DAY = 86_400_000_000
 ACTIONS = (
@@ -280,6 +282,17 @@ def test_what_no_rule_can_need_is_forgotten_when_the_array_grows():
         book.say("present", i, at=i)
     assert book.contacts.history("s").n_events <= 2 * 60 + 2
     assert book.closed(500) == {"film"}
+
+
+def test_a_late_answer_to_what_was_forgotten_presents_nothing_anew():
+    """A cap on presentations: film was shown on the first day and is answered when its presentation is long forgotten."""
+    cap = {"name": "weekly", "scope": "action", "label": "presented", "count": 1, "within": "7d"}
+    with engine(catalog=catalog(contact_policies=[cap], reasons={})) as shop:
+        first = shop.decide("ann", channel="web", facts=ADULT, limit=9)
+        for day in range(1, 30):
+            shop.decide("ann", channel="web", facts={**ADULT, "bill": 95.0}, limit=9, at=NOON + timedelta(days=day))
+        shop.record(first.id, "accepted", action="film", at=NOON + timedelta(days=29))
+        assert "film" in actions(shop.decide("ann", channel="web", facts=ADULT, limit=9, at=NOON + timedelta(days=30)))
 
 
 def test_the_cap_evicts_presentations_then_answers_never_what_lasts():

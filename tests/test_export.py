@@ -214,6 +214,8 @@ def test_an_open_store_and_a_missing_one_are_refused_and_leave_nothing(tmp_path)
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(nba.RequestError, match="pipe is a folder or a device"):
         export(tmp_path / "store", tmp_path / "pipe")
+    with pytest.raises(nba.RequestError, match="does not end in .parquet"):
+        export(tmp_path / "store", tmp_path / "out.csv")
     assert (tmp_path / "pipe").is_fifo()
     (tmp_path / "pipe").unlink()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "store"]

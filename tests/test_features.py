@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import nba_engine as nba
 from nba_engine.facts import features as module
 from nba_engine.facts.columns import Column
 from nba_engine.facts.features import Features
-from nba_engine.facts.scaling import EVIDENCE_MIN, GAIN_MIN, INVERSE, IS_LOG, JUDGED_EVERY, empty_scaling, observe
+from nba_engine.facts.scaling import COUNT, EVIDENCE_MIN, GAIN_MIN, INVERSE, JUDGED_EVERY, LOG, MEAN, PLAIN, SCALE, SHARE, empty_scaling, observe
 from nba_engine.schema import BOOL, BYTES, DOUBLE, DURATION, INT, STRING, TIMESTAMP, Fact, list_of, map_of
 from tests.naive import features as naive
 
@@ -100,7 +101,7 @@ def test_fill_and_observe_equal_their_twin(seen, row, rank):
     for r in seen:
         see(features, r)
         for c in COLUMNS:
-            number = naive.number_of(c, r[c.name][0], r[c.name][1], r["now"][0]) if naive.kind_of(c) == "number" else None
+            number = naive.number_of(c, r[c.name][0], r[c.name][1], r["now"][0]) if naive.kind_of(c) in ("number", "bool") else None
             if number is not None:
                 numbers.setdefault(c.name, []).append(number)
     expected = naive.features_of(
@@ -112,7 +113,7 @@ def test_fill_and_observe_equal_their_twin(seen, row, rank):
 
 def seen(numbers):
     """One number's row of the scaling."""
-    scaling = empty_scaling(1)
+    scaling = empty_scaling([False])
     for number in numbers:
         observe(np.array([number]), scaling)
     return scaling[0]
@@ -121,11 +122,11 @@ def seen(numbers):
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.floats(-1e6, 1e6) | st.just(math.nan), max_size=30) | st.lists(st.sampled_from([0.0, 1.0, 30.0, 2000.0, -5.0]), max_size=100))
 def test_scaling_is_mean_and_deviation_on_the_likelier_scale(numbers):
-    count, mean, inverse, is_log = seen(numbers)[:4]
+    count, mean, inverse, scale = seen(numbers)[:4]
     known = [number for number in numbers if not math.isnan(number)]
     assert count == len(known)
-    assert bool(is_log) == naive.is_log(known, GAIN_MIN, EVIDENCE_MIN, JUDGED_EVERY)
-    expected, deviation = naive.mean_and_deviation([naive.signed_log(x) for x in known] if is_log else known)
+    assert scale == (LOG if naive.is_log(known, GAIN_MIN, EVIDENCE_MIN, JUDGED_EVERY) else PLAIN)
+    expected, deviation = naive.mean_and_deviation([naive.signed_log(x) for x in known] if scale == LOG else known)
     assert mean == pytest.approx(expected, abs=1e-6)
     if deviation > 1e-3:
         assert 1.0 / inverse == pytest.approx(deviation, rel=1e-6)
@@ -135,11 +136,11 @@ def test_long_tails_are_read_by_their_logarithm():
     rng = np.random.default_rng(3)
     normal = rng.normal(50.0, 10.0, 400)
     amounts = np.exp(rng.normal(4.0, 1.5, 400))
-    assert seen(amounts)[IS_LOG] == seen(-amounts)[IS_LOG] == 1.0
-    assert seen(normal)[IS_LOG] == seen(rng.uniform(-1.0, 1.0, 400))[IS_LOG] == 0.0
+    assert seen(amounts)[SCALE] == seen(-amounts)[SCALE] == LOG
+    assert seen(normal)[SCALE] == seen(rng.uniform(-1.0, 1.0, 400))[SCALE] == PLAIN
     few = np.exp(rng.normal(2.0, 1.0, 48))
-    assert seen(few)[IS_LOG] == 1.0
-    assert seen(np.concatenate([few, np.tile(normal, 100)]))[IS_LOG] == 0.0  # as they are again, where that is likelier after all
+    assert seen(few)[SCALE] == LOG
+    assert seen(np.concatenate([few, np.tile(normal, 100)]))[SCALE] == PLAIN  # as they are again, where that is likelier after all
 
 
 @pytest.mark.parametrize("numbers", [[7.0] * 40, [1e100, -1e100] * 20, [0.0] * 16 + [1e-300], [1e15, 1e15 + 1] * 16])
@@ -160,9 +161,41 @@ def test_a_row_by_hand():
     assert found["bias", ""] == 1.0
     assert found["f0", "z"] == module.LINE_SCALE  # mean 15, deviation 5
     assert found["f0", "hat +1"] == module.HAT_SCALE
-    assert found["f2", "true"] == found["f3", "#2"] == found["f6", "#1"] == found["f6", "other"] == found["rank", "3"] == 1.0
+    assert found["f2", "true"] == math.sqrt(2.0)  # nobody seen yet
+    assert found["f3", "#2"] == found["f6", "#1"] == found["f6", "other"] == found["rank", "3"] == 1.0
     assert found["f1", "missing"] == found["channel", "missing"] == 1.0
     assert not any(name in ("secret", "now", "f9") for name, _ in found)
+
+
+def test_a_bool_is_told_against_the_share_of_trues():
+    features = Features(COLUMNS)
+    for known in (1, 0, 0):
+        see(features, blank() | {"f2": (known, 0, [])})
+    see(features, blank() | {"f2": (1, 1, [])})  # null says nothing of the share
+    true, false = (filled(features, blank() | {"f2": (known, 0, [])})["f2", "true"] for known in (1, 0))
+    assert (true, false) == (pytest.approx(math.sqrt(2.0) * 2 / 3), pytest.approx(-math.sqrt(2.0) / 3))
+    assert filled(features, blank() | {"f2": (1, 1, [])})["f2", "null"] == filled(features, blank())["f2", "missing"] == 1.0
+    assert all("false" not in bin_ for fact, bin_ in filled(features, blank() | {"f2": (0, 0, [])}) if fact == "f2")
+
+
+def test_a_bool_that_is_always_the_same_still_says_which():
+    """It adds nothing, but its 0 has a sign: the places of crosses and the bins of naive Bayes are read off it."""
+    index, value = np.zeros(99, dtype=np.int32), np.zeros(99)
+    for known in (0, 1):
+        features = Features(COLUMNS)
+        for _ in range(1000):
+            see(features, blank() | {"f2": (known, 0, [])})
+        fill(features, blank() | {"f2": (known, 0, [])}, 1, index, value)
+        found = value[index.tolist().index(features.names.index(("f2", "true")))]
+        assert (found, math.copysign(1.0, found)) == (0.0, 2.0 * known - 1.0)
+
+
+def test_a_bools_row_is_count_and_share():
+    scaling = empty_scaling([False, True])
+    for known in (1.0, 0.0, math.nan, 1.0):
+        observe(np.array([math.nan, known]), scaling)
+    assert scaling[1, COUNT] == 3 and scaling[1, MEAN] == pytest.approx(2 / 3) and scaling[1, SCALE] == SHARE
+    assert not scaling[0].any() and not scaling[1, SCALE + 1 :].any()
 
 
 def test_one_value_so_far_has_no_deviation():
@@ -208,8 +241,28 @@ def test_state_and_load_carry_the_scaling():
     assert other.state()["scaling"].tobytes() == features.state()["scaling"].tobytes()
     with pytest.raises(ValueError, match="does not fit"):
         Features(COLUMNS[3:]).load(features.state())
-    assert features.number_names[0] == "f0"
+    assert features.number_names[:3] == ["f0 z", "f1 z", "f2 true"]
     assert len(features.number_names) == len(features.state()["scaling"])
+
+
+def test_a_reload_carries_the_share_of_a_bool_and_not_to_a_number():
+    def catalog(**facts):
+        return nba.Catalog.from_dict({"facts": facts, "actions": [{"id": "one"}, {"id": "two"}]})
+
+    def row_of(engine, name):
+        features = engine._memory.state.beliefs.features
+        return dict(zip(features.number_names, features.state()["scaling"].tolist(), strict=True)).get(name)
+
+    engine = nba.Engine(catalog(age="int", vip="bool"), seed=1)
+    for k in range(8):
+        engine.record(engine.decide(f"s{k}", facts={"age": 20 + k, "vip": k < 2}).id, "accepted")
+    before = row_of(engine, "vip true")
+    assert before[:2] == [8.0, 0.25]
+    engine.reload(catalog(vip="bool", bill="double", age="int"))
+    assert row_of(engine, "vip true") == before
+    engine.reload(catalog(vip="int"))
+    assert row_of(engine, "vip true") is None
+    assert row_of(engine, "vip z") == [0.0] * 9
 
 
 def test_names_are_unique_and_take_texts():
@@ -228,7 +281,8 @@ def test_an_age_needs_now():
 def test_many_rows_observed_and_filled_equal_one_by_one():
     """Each row is read under what was observed up to itself, with the feature of its rank."""
     r = np.random.default_rng(4)
-    rows = [blank() | {"f0": (int(r.integers(-50, 50)), 0, []), "f4": (int(r.integers(0, 10**15)), 0, [])} for _ in range(12)]
+    rows = [blank() | {"f0": (int(r.integers(-50, 50)), 0, []), "f2": (int(r.integers(2)), 0, []), "f4": (int(r.integers(0, 10**15)), 0, [])}
+            for _ in range(12)]
     alone, together = Features(COLUMNS), Features(COLUMNS)
     parts = [encoded(row) for row in rows]
     values, states = np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])

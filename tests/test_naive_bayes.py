@@ -63,6 +63,34 @@ def test_it_equals_its_twin_outcome_after_outcome():
         n, positives = n + 1, positives + reward
 
 
+def test_the_sign_of_a_bool_says_its_bin():
+    """A bool comes as one number, above 0 for true; it counts as a category of two would."""
+    names = [("bias", ""), ("vip", "false"), ("vip", "true"), ("vip", "null"), ("age", "z"), ("rank", "2")]
+    signed, plain = NaiveBayes(names, PATHS, 2), NaiveBayes(names, PATHS, 2)
+    rng = np.random.default_rng(6)
+
+    def rows(vip):
+        z, false, true = rng.normal(), (np.array([0, 1, 4], np.int32), 1.0), (np.array([0, 2, 4], np.int32), 1.0)
+        index, value = true if vip else false
+        return (np.array([0, 2, 4], np.int32), np.array([1.0, 1.1 if vip else -0.3, z]), 3), (index, np.array([1.0, value, z]), 3)
+
+    for _ in range(300):
+        vip = bool(rng.random() < 0.3)
+        reward = float(rng.random() < (0.6 if vip else 0.1))
+        one, other = rows(vip)
+        signed.update(*one, 0, reward)
+        plain.update(*other, 0, reward)
+    assert signed.state()["bins"].tobytes() == plain.state()["bins"].tobytes()
+    found = []
+    for vip in (False, True):
+        for model, (index, value, n_active) in zip((signed, plain), rows(vip), strict=True):
+            mean, deviation = np.empty((2, 1))
+            model.score(model.scratch(1), index[None], value[None], np.array([n_active]), np.array([0, 1]), ONE, mean, deviation)
+            found.append(float(mean[0]))
+    assert found[0] == found[1] < 0.2 < 0.5 < found[2] == found[3]
+    assert signed.predictors(1)["vip"][0] == ["false", "true", "null"]
+
+
 @cache
 def learned():
     model, rng = NaiveBayes(NAMES, PATHS, 2), np.random.default_rng(5)

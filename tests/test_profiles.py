@@ -199,6 +199,35 @@ def test_arrow_tables_that_cannot_be_profiles_are_refused_at_opening(columns, pr
         ArrowProfiles(columns)
 
 
+def test_arrow_rows_that_cannot_be_read_name_the_subject():
+    """A map may hold a key twice, and no fact can; the other rows are read."""
+    held = pa.array([[("k", 1), ("k", 2)], [("k", 3)]], pa.map_(pa.string(), pa.int64()))
+    profiles = ArrowProfiles(pa.table({"subject": ["ann", "eve"], "seen": held}))
+    with pytest.raises(nba.StoreError, match="the row of subject 'ann' cannot be read .*'k'.*mend the row"):
+        profiles.profile("ann")
+    assert profiles.profile("eve") == {"seen": {"k": 3}}
+
+
+@pytest.mark.parametrize(("source", "problem"), [
+    (None, "the table is a NoneType that cannot be read"),
+    (pa.table({"subject": [b"ann", b"\xff"]}), "column 'subject' names no subjects"),
+    (pa.Table.from_arrays([pa.array(["ann"]), pa.array([1]), pa.array([2])], ["subject", "age", "age"]), "two columns of one name"),
+])  # fmt: skip
+def test_arrow_sources_that_are_no_profiles_are_refused(source, problem):
+    with pytest.raises(nba.RequestError, match=problem):
+        ArrowProfiles(source)
+
+
+def test_half_a_character_is_no_subject(tmp_path):
+    (path := tmp_path / "p.db").touch()
+    with closing(sqlite3.connect(path)) as file:
+        file.execute("CREATE TABLE profiles (subject TEXT PRIMARY KEY, age INT)")
+    with SqliteProfiles(path) as profiles, nba.Engine(nba.Catalog.from_dict(CATALOG), profiles=profiles) as engine:
+        with pytest.raises(nba.RequestError, match="no valid Unicode; give a text without lone surrogates"):
+            engine.decide("\ud800", channel="call")
+        assert len(profiles._idle) == 1
+
+
 def test_sqlite_sees_changed_rows_at_once_and_reads_views(tmp_path):
     path = sqlite_file(tmp_path / "p.sqlite")
     with closing(sqlite3.connect(path)) as writer, SqliteProfiles(path) as profiles:

@@ -180,3 +180,34 @@ def test_a_snapshot_is_cut_between_two_changes_while_others_decide(tmp_path, oft
     again = nba.Engine(live.catalog, store=tmp_path, sync="os", clock=HandClock())
     assert everything(again) == before and isinstance(again._memory.state, State)
     again.close()
+
+
+@pytest.mark.parametrize("n_damaged", [1, 2])
+def test_a_damaged_snapshot_is_passed_over(tmp_path, n_damaged):
+    """Entries are never thinned out: those after an older snapshot, or all of them, give the same state."""
+    for _ in range(2):
+        live = engine(store=tmp_path, sync="os")
+        play(live, 20)
+        before = everything(live)
+        live.close()
+    for path in sorted(tmp_path.glob("snapshot-*"))[-n_damaged:]:
+        path.write_bytes(path.read_bytes()[:100])
+    with pytest.warns(RuntimeWarning, match="snapshot [0-9]+ of the store is passed over") as told:
+        again = engine(store=tmp_path, sync="os")
+    assert len(told) == n_damaged and everything(again) == before
+    again.close()
+
+
+def test_snapshots_without_their_entries_are_refused(tmp_path):
+    live = engine(store=tmp_path)
+    play(live, 3)
+    live.close()
+    (tmp_path / "journal.sqlite").unlink()
+    with pytest.raises(nba.StoreError, match="has snapshots and no entries"):
+        engine(store=tmp_path)
+
+
+@pytest.mark.parametrize("name", ["null\0byte", "half\ud800character"])
+def test_what_cannot_name_a_folder_is_refused(tmp_path, name):
+    with pytest.raises(nba.StoreError, match="choose a folder that can be written"):
+        engine(store=str(tmp_path / name))

@@ -31,9 +31,11 @@ CATALOG = {
 
 
 def features(*pairs):
-    """Features whose numbers are standard scores already: mean 0, deviation 1."""
+    """Features whose numbers are standard scores already: mean 0, deviation 1; of the bool nothing was seen."""
     found = Features(COLUMNS, crosses=pairs)
-    found.load({"scaling": np.array([[1e6, 0.0, 1.0, 0.0, 0.0, 1e6, 0.0, 0.0, 0.0]] * 2)})
+    scaling = found.state()["scaling"]
+    scaling[:2] = [1e6, 0.0, 1.0, 0.0, 0.0, 1e6, 0.0, 0.0, 0.0]
+    found.load({"scaling": scaling})
     return found
 
 

@@ -76,7 +76,7 @@ def export(folder: str | Path, path: str | Path, progress: Callable[[int, int], 
     ----------
     folder : what was given to an engine as `store`. No engine may have it open: the export takes its lock, and an engine that starts meanwhile
         is refused. Nothing in it changes.
-    path : a file, replaced as a whole once everything is written.
+    path : a file that ends in .parquet, replaced as a whole once everything is written.
     progress : called now and then with how many entries of how many have been read.
 
     Raises
@@ -89,6 +89,8 @@ def export(folder: str | Path, path: str | Path, progress: Callable[[int, int], 
     """
     if Path(path).exists() and not Path(path).is_file():
         raise RequestError(f"{path} is a folder or a device and cannot be written as a file is; name a file", "path")
+    if Path(path).suffix.lower() != ".parquet":  # whoever reads it goes by its name
+        raise RequestError(f"{path} does not end in .parquet, and Parquet is what is written; name the file so", "path")
     with _opened(folder) as (store, table):
         partial = Path(path).with_name(Path(path).name + ".partial")
         try:

@@ -233,7 +233,7 @@ def _skip(state: State, kept: Kept, offer: OfferState, label: str) -> None:
 def _answer(state: State, kept: Kept, offer: OfferState, reward: float | None, outcome: Outcome) -> bool:
     """The offer's answer, in place of an earlier one; returns whether the beliefs were taught."""
     label, reason = outcome.label, outcome.reason
-    state.contacts.answer(*_contact(state, kept, offer), label, reason, outcome.at_us)
+    state.contacts.answer(*_contact(state, kept, offer), label, reason, outcome.at_us, offer.presented_at_us)
     if offer.presented_at_us is None:
         offer.presented_at_us = outcome.at_us
         state.watch.presented(kept, offer.record)

@@ -255,8 +255,7 @@ class Memory:
     def _recover(self, catalog: Catalog, journal: Store) -> None:
         """Take the latest snapshot, play the entries behind it under the catalogs of their time, then go on with `catalog`."""
         key = key_of_catalog(catalog)
-        found = journal.latest_snapshot()
-        sequence, snapshot = (0, None) if found is None else (found[0], codec.unpack(found[1]))
+        sequence, snapshot = _latest_snapshot(journal)
         self._snapshots = Snapshots(journal, sequence)
         is_new = journal.last_sequence == 0
         first = key if is_new else snapshot["catalog"] if snapshot else next((e.key for e in journal.read(0, (entries.CATALOG,))), "")
@@ -342,6 +341,19 @@ class Memory:
             elif entry.kind == entries.TAUGHT:
                 taught = codec.unpack(entry.payload)
                 yield None, taught["position"], taught["reward"], lesson_of(taught, self._layouts)
+
+
+def _latest_snapshot(journal: Store) -> tuple[int, dict[str, Any] | None]:
+    """The newest snapshot that can be read, and what it is the sum of: every entry is kept, so that an older one, or none, gives the same state."""
+    found = journal.latest_snapshot()
+    while found is not None:
+        sequence, payload = found
+        try:
+            return sequence, codec.unpack(payload)
+        except StoreError as error:
+            warnings.warn(f"snapshot {sequence} of the store is passed over, this start takes longer: {error}", RuntimeWarning, stacklevel=2)
+        found = journal.latest_snapshot(sequence)
+    return 0, None
 
 
 def _plain(facts: Mapping[str, Any], plan: Plan) -> dict[str, Any]:

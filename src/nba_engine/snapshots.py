@@ -33,13 +33,13 @@ def cut(state: State, catalog_key: str) -> Callable[[], dict[str, Any]]:
     """
     models = written(state.beliefs, state.challenger)
     now = {"vocabulary": state.vocabulary.state(), "beliefs": state.beliefs.state(),
-           "challenger": None if state.challenger is None else state.challenger.state(), "health": state.watch.state(),
-           "catalog": catalog_key, "lives": [one.life for one in models]}
-    contacts, ledger, due = state.contacts.cut(), state.ledger.cut(), list(state.due)
+           "challenger": None if state.challenger is None else state.challenger.state(), "catalog": catalog_key,
+           "lives": [one.life for one in models]}
+    contacts, ledger, health, due = state.contacts.cut(), state.ledger.cut(), state.watch.cut(), list(state.due)
 
     def told() -> dict[str, Any]:
         waiting = [[kept.decision.id, position] for _, _, position, kept in sorted(due, key=lambda due: due[:2])]
-        return {**now, "contacts": contacts(), "ledger": ledger(), "waiting": waiting}
+        return {**now, "contacts": contacts(), "ledger": ledger(), "health": health(), "waiting": waiting}
 
     return told
 

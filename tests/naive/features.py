@@ -8,7 +8,7 @@ from typing import Any
 
 
 def number_of(column: Any, value: int, state: int, now: int) -> float | None:
-    """The number a column stands for; None where the fact is absent or no number."""
+    """The number a column stands for, 0 or 1 of a bool; None where the fact is absent or no number."""
     if state != 0:
         return None
     if column.type.kind == "double":
@@ -26,6 +26,11 @@ def mean_and_deviation(numbers: list[float]) -> tuple[float, float]:
         return 0.0, 0.0
     mean = math.fsum(numbers) / len(numbers)
     return mean, math.sqrt(math.fsum((x - mean) ** 2 for x in numbers) / len(numbers))
+
+
+def share_of(bools: list[float]) -> float:
+    """Share of trues; 0 of nothing."""
+    return math.fsum(bools) / max(len(bools), 1)
 
 
 def signed_log(number: float) -> float:
@@ -78,7 +83,7 @@ def features_of(
         elif state == 1 or (kind == "number" and number is None):
             found[name, "null"] = 1.0
         elif kind == "bool":
-            found[name, "true" if value else "false"] = 1.0
+            found[name, "true"] = math.sqrt(2.0) * (value - share_of(seen.get(name, [])))
         elif kind == "string":
             found[name, category(value, categories_max)] = 1.0
         elif kind == "texts":

@@ -85,6 +85,8 @@ def place_of(path: KeyPath, files: Mapping[KeyPath, str] | None = None) -> str:
 
 def read(path: str | Path) -> Source:
     """The file's values; CatalogError where it cannot be read as YAML (.yaml, .yml) or JSON (.json) at all."""
+    if not isinstance(path, str | Path):
+        raise _refusal("", f"came {path!r} of type {type(path).__name__}, needed the name of a file")
     path = Path(path)
     name = str(path)
     if path.suffix not in (".yaml", ".yml", ".json"):

@@ -117,11 +117,16 @@ class Contacts:
         """
         self._present(subject, offer_key, interaction_key, shown, at_us)
 
-    def answer(self, subject: str, offer_key: int, interaction_key: int, shown: Shown, label: str, reason: str | None, at_us: int) -> None:
-        """The offer's current answer, in place of any earlier one; it implies that the offer was presented by then."""
+    def answer(self, subject: str, offer_key: int, interaction_key: int, shown: Shown, label: str, reason: str | None, at_us: int,
+               presented_at_us: int | None = None) -> None:
+        """The offer's current answer, in place of any earlier one; it implies that the offer was presented by then.
+
+        `presented_at_us`: when it was, where that is known: a presentation that has been forgotten here meanwhile does not come back as a new one.
+        """
         if label == PRESENTED:
             raise ValueError(f"{PRESENTED!r} is an exposure, not an answer; call present")
-        history, event, answered = self._present(subject, offer_key, interaction_key, shown, at_us)
+        first_at_us = at_us if presented_at_us is None else min(at_us, presented_at_us)
+        history, event, answered = self._present(subject, offer_key, interaction_key, shown, first_at_us)
         if answered >= 0:
             history.keep(np.arange(history.n_events) != answered)
         number = self.names.number

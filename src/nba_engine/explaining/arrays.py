@@ -166,12 +166,13 @@ class _Found:
         candidate, kind, name, verdict = told[:, ~reached[told[0]]]
         self._reasons = [(candidate, kind, name, verdict)]
         self._stage[reached] = _ARBITRATION
-        # What nothing stopped and yet has no terms: they are kept no longer, in a decision rebuilt from the journal.
+        # What nothing stopped and yet has no terms: they are kept no longer, in a decision rebuilt from the journal, whose control group the
+        # catalog in use may no longer name.
         left = np.flatnonzero((self._stage == _ARBITRATION) & (self._rank == 0))
         group = self._decision.control_group
         own_kind = "priority" if group is None else "control_group"
         by_null = (left == plan.null_candidate) | ((self._terms[5, left] < 0.0) & (plan.null_candidate in survivors))
-        own_name = np.where(by_null, names["null_action"], names["priority"]) if group is None else names[group]
+        own_name = np.where(by_null, names["null_action"], names["priority"]) if group is None else names.get(group, names["priority"])
         for among, kind, name in ((reached[left], own_kind, own_name), (~reached[left], "priority", names["priority"])):
             self._stop(_ARBITRATION, left[among], kind, np.broadcast_to(name, left.shape)[among])
         self._stage[self._rank > 0] = _OFFERED

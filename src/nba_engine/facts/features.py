@@ -2,7 +2,7 @@
 
 Each predictor column owns a block of consecutive features, of which few are active in a row (all others are 0):
 
-    bool       false | true | null | missing
+    bool       false | true | null | missing                        only `true` is ever active, its sign says which; 0 has one too
     string     first `categories_max` texts of the vocabulary | other | null | missing
     texts      the same, one active per distinct text of a list<string>
     number     z (straight line) | hats over z | null | missing     int, double, duration; length of other lists and of maps
@@ -10,10 +10,11 @@ Each predictor column owns a block of consecutive features, of which few are act
     cycle      sine and cosine of hour and weekday, for timestamps of the interaction itself
 
 z is the standard score under a running mean and deviation, of the number or of its logarithm (scaling.py), held within +/- 3; a hat is 1 at its
-knot and falls linearly to 0 at the next. Feature 0 is the bias; the rank's features stand behind all these, and behind them those of crosses
-(crosses.py) and of further texts (widening.py), so that these can be added without renumbering any. Values are scaled so that one prior variance
-serves every feature: a category takes all of it, the straight line and the hats less, the hats least
-(docs/decisions/0002-encoding-and-exploration.md).
+knot and falls linearly to 0 at the next. A bool's value is sqrt(2) (1 or 0 - share of trues so far): what all customers have in common is left to
+the bias (docs/decisions/0033-bools-as-one-feature.md); `false` is there for models that count in bins. Feature 0 is the bias; the rank's features
+stand behind all these, and behind them those of crosses (crosses.py) and of further texts (widening.py), so that these can be added without
+renumbering any. Values are scaled so that one prior variance serves every feature: a category takes all of it, true and false differ by as much as
+two categories, the straight line and the hats take less, the hats least (docs/decisions/0002-encoding-and-exploration.md).
 **Cost** O(columns + list items); measured by benchmarks/bench_models.py.
 """
 
@@ -37,6 +38,7 @@ Z_MAX = 3.0
 N_KNOTS = 13
 LINE_SCALE = 0.55
 HAT_SCALE = 0.45
+BOOL_SCALE = math.sqrt(2.0)
 
 _BOOL, _TEXT, _TEXTS, _INT, _DOUBLE, _AGE, _CYCLE, _CROSS, _MORE = range(9)
 _NULL, _MISSING = 1, 2
@@ -48,6 +50,8 @@ A cross's block names the blocks of its sides in place of column and number."""
 _SCALARS = {"bool": _BOOL, "string": _TEXT, "int": _INT, "double": _DOUBLE, "duration": _INT, "list": _INT, "map": _INT,
             "timestamp": _AGE}  # fmt: skip
 _SIDES = {_BOOL: _crosses.BOOL, _TEXT: _crosses.TEXT, _INT: _crosses.NUMBER, _DOUBLE: _crosses.NUMBER, _AGE: _crosses.NUMBER}
+_SCALED = (_BOOL, _INT, _DOUBLE, _AGE)
+"""Kinds with a row in the scaling."""
 _US_PER_DAY = 86_400_000_000
 
 
@@ -73,16 +77,16 @@ class Features:
         names = [("bias", "")]
         blocks: list[tuple[int, int, int, int, int, int]] = []
         self.active_max = 2
-        n_numbers = n_lists = 0
+        are_bools: list[bool] = []
+        n_lists = 0
         for i, column in enumerate(columns):
             for kind in () if column.name in constant else _kinds_of(column):
                 bins = _bins_of(kind, categories_max)
                 absent = 0 if kind == _CYCLE else 2
-                is_number = kind in (_INT, _DOUBLE, _AGE)
-                number = n_numbers if is_number else n_lists if kind == _TEXTS else -1
+                number = len(are_bools) if kind in _SCALED else n_lists if kind == _TEXTS else -1
                 blocks.append((kind, i, len(names), len(bins) - absent, number, categories_max))
                 names += [(column.name, bin_) for bin_ in bins]
-                n_numbers += is_number
+                are_bools += [kind == _BOOL] if kind in _SCALED else []
                 self.active_max += _active_of(kind, categories_max)
             n_lists += column.type.kind == "list"
         self._first_rank = len(names)
@@ -97,8 +101,8 @@ class Features:
         if self._now < 0 and any(block[_KIND] == _AGE for block in blocks):
             raise ValueError("the row has timestamps but no column 'now' to take their age from; add it to the columns")
         self._places = np.array([self._now, self._first_rank])
-        self._scaling = _scaling.empty_scaling(n_numbers)
-        self._numbers = np.empty(n_numbers)
+        self._scaling = _scaling.empty_scaling(are_bools)
+        self._numbers = np.empty(len(are_bools))
 
     @property
     def crossable(self) -> list[tuple[str, int]]:
@@ -205,8 +209,8 @@ class Features:
 
     @property
     def number_names(self) -> list[str]:
-        """The column behind each row of the scaling, so that it can be carried to another catalog version by name."""
-        return [self.names[first][0] for kind, _, first, *_ in self._blocks.tolist() if kind in (_INT, _DOUBLE, _AGE)]
+        """The column behind each row of the scaling and whether it is a number or a bool, so that it can be carried to another catalog version."""
+        return [" ".join(self.names[first + (kind == _BOOL)]) for kind, _, first, *_ in self._blocks.tolist() if kind in _SCALED]
 
 
 def _kinds_of(column: Column) -> tuple[int, ...]:
@@ -286,7 +290,8 @@ def _fill_row(values, states, item_codes, item_offsets, blocks, scaling, numbers
             if kind != _CYCLE:
                 n = _append(first + size + state - 1, 1.0, index_out, value_out, n)
         elif kind == _BOOL:
-            n = _append(first + values[column], 1.0, index_out, value_out, n)
+            apart = BOOL_SCALE * (numbers[place] - scaling[place, _scaling.MEAN])
+            n = _append(first + 1, math.copysign(apart, numbers[place] - 0.5), index_out, value_out, n)
         elif kind == _TEXT:
             n = _append_category(values[column], first, size, blocks[b, _NAMED], index_out, value_out, n, n)
         else:
@@ -298,10 +303,10 @@ def _fill_row(values, states, item_codes, item_offsets, blocks, scaling, numbers
 
 @kernel
 def _fill_numbers(values, states, blocks, numbers, now):
-    """The number that each column of numbers stands for; NaN where it stands for none."""
+    """The number that each column of numbers or bools stands for; NaN where it stands for none."""
     for b in range(blocks.shape[0]):
         kind, column, number = blocks[b, _KIND], blocks[b, _COLUMN], blocks[b, _NUMBER]
-        if kind == _INT or kind == _DOUBLE or kind == _AGE:
+        if kind == _BOOL or kind == _INT or kind == _DOUBLE or kind == _AGE:
             numbers[number] = _number(values, column, kind, now) if states[column] == 0 else math.nan
 
 

@@ -1,10 +1,11 @@
-"""Running mean and deviation of each number, learned outcome by outcome without looking ahead, on the scale that fits it.
+"""Running mean and deviation of each number, and share of trues of each bool, learned outcome by outcome without looking ahead.
 
 A number x is followed on two scales, x itself and `sign(x) log(1 + |x|)`, and read on the one on which a normal distribution makes what was seen
 more likely: amounts and counts with a long tail are read by their logarithm, where a few large values do not leave all others in one place.
 The logarithm is taken when that gains `GAIN_MIN` nats a value and `EVIDENCE_MIN` in all, and x again when the gain is gone; judged every
-`JUDGED_EVERY` values. Row `i` of `scaling` float64[n_numbers, 9] is number `i`'s count; mean and 1 / deviation on the scale in use and whether that
-is the logarithm's (1 / deviation is 0 while only one value has been seen); mean and sum of squared deviations of either scale; the sum of |log|.
+`JUDGED_EVERY` values. Row `i` of `scaling` float64[n_numbers, 9] is number `i`'s count; mean and 1 / deviation on the scale in use and which that
+is (1 / deviation is 0 while only one value has been seen); mean and sum of squared deviations of either scale; the sum of |log|. A bool, 0 or 1, is
+a number on the scale `SHARE`, whose row has its count and its mean, the share of trues, and nothing else.
 **Source** Welford 1962, "Note on a method for calculating corrected sums of squares and products"; Box and Cox 1964, "An analysis of
 transformations", two transformations to choose from. **Cost** O(n_numbers), about 15 ns each.
 """
@@ -12,6 +13,7 @@ transformations", two transformations to choose from. **Cost** O(n_numbers), abo
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -20,12 +22,15 @@ from nba_engine.numerics.kernel import kernel, scalar
 
 GAIN_MIN, EVIDENCE_MIN, JUDGED_EVERY = 0.1, 10.0, 16
 
-COUNT, MEAN, INVERSE, IS_LOG, PLAIN_MEAN, PLAIN_SQUARES, LOG_MEAN, LOG_SQUARES, LOG_SUM = range(9)
+COUNT, MEAN, INVERSE, SCALE, PLAIN_MEAN, PLAIN_SQUARES, LOG_MEAN, LOG_SQUARES, LOG_SUM = range(9)
+PLAIN, LOG, SHARE = 0.0, 1.0, 2.0
 
 
-def empty_scaling(n_numbers: int) -> npt.NDArray[np.float64]:
-    """float64[n_numbers, 9] of columns that have seen nothing."""
-    return np.zeros((n_numbers, 9))
+def empty_scaling(are_bools: Sequence[bool]) -> npt.NDArray[np.float64]:
+    """float64[n_numbers, 9] of columns that have seen nothing; which of them are bools."""
+    scaling = np.zeros((len(are_bools), 9))
+    scaling[np.array(are_bools, bool), SCALE] = SHARE
+    return scaling
 
 
 def observe(numbers: npt.NDArray[np.float64], scaling: npt.NDArray[np.float64]) -> None:
@@ -37,15 +42,18 @@ def observe(numbers: npt.NDArray[np.float64], scaling: npt.NDArray[np.float64]) 
 def _fill_scaling(numbers, scaling):
     for i in range(numbers.shape[0]):
         if not math.isnan(numbers[i]):
+            scaling[i, COUNT] += 1.0
+            if scaling[i, SCALE] == SHARE:
+                scaling[i, MEAN] += (numbers[i] - scaling[i, MEAN]) / scaling[i, COUNT]
+                continue
             own, log = scaling[i], signed_log(numbers[i])
-            own[COUNT] += 1.0
             own[LOG_SUM] += abs(log)
             _take(own, numbers[i], PLAIN_MEAN)
             _take(own, log, LOG_MEAN)
             if own[COUNT] % JUDGED_EVERY == 0.0:
                 _judge(own)
             scale = PLAIN_MEAN
-            if own[IS_LOG]:
+            if own[SCALE] == LOG:
                 scale, numbers[i] = LOG_MEAN, log
             own[MEAN] = own[scale]
             if own[scale + 1] > 0.0:
@@ -56,7 +64,7 @@ def _fill_scaling(numbers, scaling):
 def _fill_scaled(scaling, numbers):
     """Bring a row's numbers to the scale in use."""
     for i in range(numbers.shape[0]):
-        if scaling[i, IS_LOG]:
+        if scaling[i, SCALE] == LOG:
             numbers[i] = signed_log(numbers[i])
 
 
@@ -80,4 +88,4 @@ def _judge(own):
     """Choose the scale: the gain is the difference of the two largest log likelihoods of a normal distribution, a value."""
     if own[LOG_SQUARES] > 0.0:
         gain = 0.5 * math.log(own[PLAIN_SQUARES] / own[LOG_SQUARES]) - own[LOG_SUM] / own[COUNT]
-        own[IS_LOG] = np.float64(gain > (0.0 if own[IS_LOG] else max(GAIN_MIN, EVIDENCE_MIN / own[COUNT])))
+        own[SCALE] = LOG if gain > (0.0 if own[SCALE] == LOG else max(GAIN_MIN, EVIDENCE_MIN / own[COUNT])) else PLAIN

@@ -8,10 +8,11 @@ for all actions alike; the product of the two places, counted in steps, times a 
 places and any over the other's, times a number per bucket. A pair is worth a cross when the best of the three Bayes factors is larger than the number
 of ways that were tried, three for each pair.
 
-Pairs take turns: some are judged whenever `STOCK_EVERY` outcomes were fed, and count then what came since their last turn, which until then
-stands in a ring of rows, a byte a fact. Of more than `FED_MAX` pairs each counts every second outcome, or every third and so on, so that cost is
-bounded whatever the number of facts; of more than `PAIRS_MAX` pairs the first are watched. What was counted early, when the model knew little, weighs
-less: the tables are halved whenever the number of outcomes has doubled, from `HALVED_FROM` on.
+Pairs take turns: some are due whenever `STOCK_EVERY` outcomes were fed, count then what came since their last turn, which until then stands in a
+ring of rows, a byte a fact, and are judged; later on only where their outcomes have grown by a sixth or so. Of more than `FED_MAX` pairs each counts
+every second outcome, or every third and so on, so that cost is bounded whatever the number of facts; of more than `PAIRS_MAX` pairs the first are
+watched. What was counted early, when the model knew little, weighs less: the tables are halved whenever the number of outcomes has doubled, from
+`HALVED_FROM` on.
 **Source** the score statistic of a coefficient at 0 (Rao 1948), weighed under a normal prior as in Kass and Raftery 1995, "Bayes factors", JASA 90;
 the patterns are the best rank-one part of the tables (De Lathauwer et al. 2000, the higher-order power method), less what noise alone would give.
 **Cost** feeding O(active features), 0.3 us an outcome; judging at most JUDGED_MAX pairs every STOCK_EVERY outcomes, O(rows counted + cells * buckets)
@@ -36,6 +37,8 @@ FED_MAX, JUDGED_MAX, PAIRS_MAX = 512, 16, 2016
 STOCK_EVERY = 32
 TURNS_MIN = 4
 """Stock-takings from one turn of a pair to its next, at least."""
+_CYCLES = 3
+"""Of 2 ** _CYCLES turns on not every one ends in a judgement, only where the outcomes have grown by an eighth to a quarter."""
 HALVED_FROM = 4096
 FOUND_MAX = 8
 _VARIANCE = 0.125
@@ -45,8 +48,10 @@ _ABSENT = BINS - 1
 _LANES = (BUCKETS + 1) * JUDGED_MAX
 _FOUND = 3 * BINS + 1
 """Where the working space of evidence keeps what it finds for each pair."""
-_PLACES = {"z": -1, "false": 0, "true": BINS - 2, "other": 2, "null": _ABSENT, "missing": _ABSENT}
-"""What features say of a fact, but for texts with a code."""
+_FALSE, _TRUE = 0, BINS - 2
+_BY_LINE, _BY_SIGN = -1, -2
+_PLACES = {"z": _BY_LINE, "true": _BY_SIGN, "other": 2, "null": _ABSENT, "missing": _ABSENT}
+"""What features say of a fact, but for texts with a code: a place, or that their value says it, a number's line or a bool's sign."""
 
 Table = npt.NDArray[np.float32]
 
@@ -99,8 +104,10 @@ class Watch:
         """To be called when `due` outcomes were fed: the pair most worth a cross, of those whose turn it is and not `taken`; None where none is."""
         if not self.pairs:
             return None
-        turn = self.n_seen // STOCK_EVERY % self._n_turns
+        cycle, turn = divmod(self.n_seen // STOCK_EVERY, self._n_turns)
         judged = self._count(turn, self.n_seen - self._n_turns * STOCK_EVERY)
+        if cycle % (1 << max(cycle.bit_length() - _CYCLES, 0)):
+            judged = judged[:0]  # what was counted has hardly grown since the last time
         if len(judged):
             _fill_evidence(self._table, judged, self._work, self._evidence)
         if self.n_seen >= HALVED_FROM and self.n_seen & (self.n_seen - 1) == 0:
@@ -162,7 +169,7 @@ class Watch:
 
 
 def _read(side: int, bin_: str) -> tuple[int, int]:
-    """What an active feature says of a side: (side, place), place -1 for the number's line; side -1 where it says nothing."""
+    """What an active feature says of a side: (side, place), the place as in `_PLACES`; side -1 where it says nothing."""
     if side < 0 or not (bin_ in _PLACES or bin_.startswith("#")):
         return -1, 0
     return side, _PLACES[bin_] if bin_ in _PLACES else (int(bin_[1:]) - 1) % _ABSENT
@@ -179,7 +186,9 @@ def _fill_places(index, value, n_active, buckets, rewards, expected, reads, plac
             feature = index[r, i]
             if reads[feature, 0] >= 0:
                 place = reads[feature, 1]
-                places[reads[feature, 0], at] = place if place >= 0 else _bin(value[r, i] / LINE_SCALE)
+                if place == _BY_SIGN:
+                    place = _TRUE if math.copysign(1.0, value[r, i]) > 0.0 else _FALSE
+                places[reads[feature, 0], at] = place if place != _BY_LINE else _bin(value[r, i] / LINE_SCALE)
         places[places.shape[0] - 1, at] = buckets[r] % BUCKETS
         added[at, 0], added[at, 1] = rewards[r] - expected[r], expected[r] * (1.0 - expected[r])
 

@@ -45,6 +45,12 @@ class Alarm(msgspec.Struct, frozen=True, gc=False):
     rate_before: float
     rate_since: float
 
+    @property
+    def strength(self) -> float:
+        """How far apart the two parts are, in the rate of a yes and in log-loss. A model that catches up with a change may raise alarms after it,
+        about a loss that falls: those are weaker."""
+        return abs(self.rate_since - self.rate_before) + abs(self.loss_since - self.loss_before)
+
 
 class Drift(msgspec.Struct, gc=False):
     """The window, oldest stretch first, over `n` outcomes ever; the latest alarms, oldest first."""
@@ -100,6 +106,9 @@ class Drift(msgspec.Struct, gc=False):
             self.alarms = (*self.alarms, Alarm(at_us, window[cut].at_us, before, since, rate_before, rate_since))[-ALARMS_KEPT:]
             self.n_alarms += 1
             del window[:cut]
+
+    def copied(self) -> Drift:
+        return Drift(self.n, self.window.copy(), self.n_alarms, self.alarms)
 
     def state(self) -> list[Any]:
         return [self.n, [list(s) for s in self.window], self.n_alarms, [list(msgspec.structs.astuple(a)) for a in self.alarms]]

@@ -7,7 +7,7 @@ decade. The first GROUPS_MAX groups that are met are kept apart, later ones are 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -97,12 +97,14 @@ class Groups:
     def copied(self) -> dict[str, dict[str, Cell]]:
         return {name: {group: cell.copied() for group, cell in cells.items()} for name, cells in self.facts.items()}
 
-    def state(self) -> list[Any]:
-        return [[name, [[group, cell.n_decisions, [[action, *counts] for action, counts in cell.actions.items()]]
-                        for group, cell in cells.items()], self._since[name]] for name, cells in self.facts.items()]
+    def cut(self) -> Callable[[], list[Any]]:
+        """Tells as plain data what is counted now; another thread may ask while this one goes on."""
+        facts, since = self.copied(), {name: dict(numbers) for name, numbers in self._since.items()}
+        return lambda: [[name, [[group, cell.n_decisions, [[action, *counts] for action, counts in cell.actions.items()]]
+                                for group, cell in cells.items()], since[name]] for name, cells in facts.items()]
 
     def load(self, state: Sequence[Any]) -> None:
-        """Take over what `state` gave, for the facts that are watched."""
+        """Take over what `cut` told, for the facts that are watched."""
         for name, cells, *since in state:
             if name in self.facts:
                 self._since[name] = dict(*since)

@@ -54,6 +54,7 @@ class ActionHealth:
     rate_since: float
     log_loss_before: float
     log_loss_since: float
+    alarm_latest_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +114,8 @@ class Health:
     @property
     def alarms(self) -> tuple[ActionHealth, ...]:
         """The actions that have raised an alarm, the latest first."""
-        found = [row for row in self.actions if row.level == "action" and row.alarm_at is not None]
-        return tuple(sorted(found, key=lambda row: row.alarm_at or EPOCH, reverse=True))
+        found = [row for row in self.actions if row.level == "action" and row.alarm_latest_at is not None]
+        return tuple(sorted(found, key=lambda row: row.alarm_latest_at or EPOCH, reverse=True))
 
     def table(self) -> pa.Table:
         """A row per action and treatment, and one for all."""
@@ -164,13 +165,14 @@ def _actions(seen: Seen) -> Iterator[ActionHealth]:
                 yield _row("treatment", action, treatment, summed([tally]), None)
 
 
-def _row(level: str, action: str | None, treatment: str | None, tally: Tally, alarms: tuple[int, Alarm] | None) -> ActionHealth:
+def _row(level: str, action: str | None, treatment: str | None, tally: Tally, alarms: tuple[int, Alarm, int] | None) -> ActionHealth:
     recent = tally.recent
     observed, predicted = _ratio(recent.positives, recent.n * ONE), _ratio(recent.predicted, recent.n * ONE)
     low, high = _wilson(recent.positives / ONE, recent.n)
-    n_alarms, alarm = alarms or (0, None)
-    raised = (None, None, *[math.nan] * 4) if alarm is None else (
-        moment_of(alarm.at_us), moment_of(alarm.since_us), alarm.rate_before, alarm.rate_since, alarm.loss_before, alarm.loss_since)
+    n_alarms, alarm, latest_at_us = alarms or (0, None, 0)
+    raised = (None, None, *[math.nan] * 4, None) if alarm is None else (
+        moment_of(alarm.at_us), moment_of(alarm.since_us), alarm.rate_before, alarm.rate_since, alarm.loss_before, alarm.loss_since,
+        moment_of(latest_at_us))
     return ActionHealth(
         level, action, treatment, tally.impressions, _ratio(tally.random, tally.impressions * ONE), tally.answers, tally.positives / ONE,
         _ratio(tally.positives, tally.answers * ONE), recent.n, observed, predicted, _ratio(observed, predicted), _ratio(low, predicted),

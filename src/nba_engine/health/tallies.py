@@ -79,6 +79,9 @@ class Block(msgspec.Struct, gc=False):
         pairs = 2 * negatives * self.positives
         return above / pairs if pairs else math.nan
 
+    def copied(self) -> Block:
+        return Block(self.n, self.positives, self.predicted, self.loss, self.bins.copy())
+
     def state(self) -> list[Any]:
         cells = sorted(self.bins.items())
         return [self.n, self.positives, self.predicted, self.loss, [[place, cell // _ANSWER, cell & _REWARDS] for place, cell in cells if cell]]
@@ -122,6 +125,9 @@ class Tally(msgspec.Struct, gc=False):
         age = (n_answers - 1) // BLOCK_ANSWERS - self.block
         recent = self.recent.with_added(self.before) if age <= 0 else self.recent.with_added(Block()) if age == 1 else Block()
         return Tally(self.impressions, self.random, self.answers, self.positives, self.block, recent)
+
+    def copied(self) -> Tally:
+        return Tally(self.impressions, self.random, self.answers, self.positives, self.block, self.recent.copied(), self.before.copied())
 
     def state(self) -> list[Any]:
         return [self.impressions, self.random, self.answers, self.positives, self.block, self.recent.state(), self.before.state()]

@@ -35,7 +35,8 @@ def _alarms(health: Health) -> str:
         f"  {row.action}: something changed about {_when(row.alarm_since)}, found {_when(row.alarm_at)}: "
         f"yes {_percent(row.rate_before)} before, {_percent(row.rate_since)} since; "
         f"log-loss {_number(row.log_loss_before, 3)} before, {_number(row.log_loss_since, 3)} since"
-        + (f" (alarm {row.n_alarms})" if row.n_alarms > 1 else "") for row in health.alarms]
+        + (f" (the strongest of {row.n_alarms} alarms, the latest found {_when(row.alarm_latest_at)})" if row.n_alarms > 1 else "")
+        for row in health.alarms]
     return "\n".join(["alarms:", *lines]) if lines else "no alarms"
 
 

@@ -22,8 +22,9 @@ class FolderLock:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._file = open(folder / _FILE, "a+")
-        except OSError as error:
-            raise StoreError(f"the store cannot be kept in {folder} ({error.strerror}); choose a folder that can be written") from error
+        except (OSError, ValueError) as error:  # no name of a folder: it holds a null byte, or half a character
+            why = error.strerror if isinstance(error, OSError) else error
+            raise StoreError(f"the store cannot be kept in {ascii(str(folder))} ({why}); choose a folder that can be written") from error
         if fcntl is None:
             return
         try:

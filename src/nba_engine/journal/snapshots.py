@@ -27,10 +27,10 @@ def save(folder: Path, sequence: int, payload: bytes) -> None:
         older.unlink()
 
 
-def latest(folder: Path) -> tuple[int, Path] | None:
-    """(sequence, file) of the newest snapshot, or None."""
-    files = _files(folder)
-    return (int(files[-1].name.removeprefix(_PREFIX)), files[-1]) if files else None
+def latest(folder: Path, before: int | None = None) -> tuple[int, Path] | None:
+    """(sequence, file) of the newest snapshot, of those before a sequence if one is given, or None."""
+    numbered = [(int(file.name.removeprefix(_PREFIX)), file) for file in _files(folder)]
+    return next((found for found in reversed(numbered) if before is None or found[0] < before), None)
 
 
 def _files(folder: Path) -> list[Path]:

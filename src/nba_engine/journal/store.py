@@ -23,7 +23,7 @@ from nba_engine.errors import StoreError
 from nba_engine.journal import snapshots
 from nba_engine.journal.folder_lock import FolderLock
 
-FORMAT = 4
+FORMAT = 5
 """Version of the tables; a store with a higher one was written by a newer release and is refused."""
 COMMIT_INTERVAL_S = 0.1
 """How long a decision that nobody answers may stay in the buffer."""
@@ -169,9 +169,9 @@ class Store:
         except OSError as error:
             raise StoreError(f"no snapshot can be kept in {self.folder} ({error.strerror}); free some space, or see to the folder") from error
 
-    def latest_snapshot(self) -> tuple[int, bytes] | None:
-        """(sequence, payload) of the newest snapshot, or None."""
-        found = snapshots.latest(self.folder)
+    def latest_snapshot(self, before: int | None = None) -> tuple[int, bytes] | None:
+        """(sequence, payload) of the newest snapshot, of those before a sequence if one is given, or None."""
+        found = snapshots.latest(self.folder, before)
         return None if found is None else (found[0], found[1].read_bytes())
 
     def close(self) -> None:
@@ -297,6 +297,8 @@ def _prepare(writer: sqlite3.Connection, folder: Path, sync: str) -> int:
     tables = {name for (name,) in writer.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     if tables:
         _check_format(writer, tables, folder)
+    elif snapshots.latest(folder) is not None:
+        raise StoreError(f"{folder} has snapshots and no entries: {_FILE} is empty or was taken away; restore the folder from a copy")
     writer.execute("PRAGMA page_size = 2048")  # a commit writes whole pages: an eighth less time than with 4096 at 300 bytes an entry
     writer.execute("PRAGMA journal_mode = WAL")
     writer.execute("PRAGMA wal_autocheckpoint = 2000")

@@ -72,6 +72,7 @@ class NaiveBayes(OneByOne):
         self._path_entities = [entities_of(path) for path in self._paths]
         self._leaves = np.array([e[-1] if e.size else 0 for e in self._path_entities], np.int32)
         self._predictor, self._spans = _predictors(self._names)
+        self._below = _bins_below(self._names)
         self._counts = rates.no_counts(n_entities)
         self._bins = np.zeros((n_entities, len(names), 2), np.int64)
         self._scores = np.zeros((n_entities, N_SCORE_BINS, 2), np.int64)
@@ -98,7 +99,7 @@ class NaiveBayes(OneByOne):
         unit = self._unit / _SCALE
         leaves, rate = self._leaves[candidates], rates.rates(self._counts, self._paths, candidates, unit)[0]
         scores = np.empty(len(candidates))
-        _fill_scores(scratch.index, value, n_active, offsets, features, leaves, self._predictor, self._pooled, rate, scores)
+        _fill_scores(scratch.index, value, n_active, offsets, features, leaves, self._predictor, self._below, self._pooled, rate, scores)
         _fill_propensities(scores, leaves, self._scores, unit, rate, scratch.pools, mean_out, deviation_out)
 
     def take_over(self, before: NaiveBayes) -> bool:
@@ -122,12 +123,13 @@ class NaiveBayes(OneByOne):
         candidates, read, shares = np.array([candidate], np.int32), np.empty((2, 1)), np.zeros(n_active)
         self.score(self._scratch, index[None], value[None], np.array([n_active]), np.array([0, 1]), candidates, read[0], read[1])
         self.expected = float(read[0, 0])
-        _fill_shares(index[:n_active], value, self._predictor, shares)
+        index = np.where(np.signbit(value[:n_active]), self._below[index[:n_active]], index[:n_active])
+        _fill_shares(index, np.abs(value), self._predictor, shares)
         deltas = np.zeros((2, n_active + 1, entities.size), np.int32)
         deltas[0, :n_active, -1] = np.rint(shares * reward * stamp[0])
         deltas[1, :n_active, -1] = np.rint(shares * (1.0 - reward) * stamp[0])
         deltas[0, n_active], deltas[1, n_active] = int(self._scratch.pools[0, 0]), counted
-        return Receipt(np.append(index[:n_active], np.int32(0)), entities, deltas, 0, *stamp)
+        return Receipt(np.append(index, np.int32(0)), entities, deltas, 0, *stamp)
 
     def _add(self, receipt: Receipt, sign: int, since: float) -> None:
         leaf, active = receipt.entities[-1], receipt.index[:-1]
@@ -184,8 +186,13 @@ def _predictors(names: list[tuple[str, str]]) -> tuple[Index, Index]:
     return predictor, np.array(spans, np.int32).reshape(-1, 3)
 
 
+def _bins_below(names: list[tuple[str, str]]) -> Index:
+    """int32[n_features]: the bin that a feature's negative value counts in, of a bool's `true` its `false`; the bias, which is no bin, for others."""
+    return np.array([f - 1 if f and bin_ == "true" and names[f - 1] == (fact, "false") else 0 for f, (fact, bin_) in enumerate(names)], np.int32)
+
+
 @kernel
-def _fill_scores(index, value, n_active, offsets, features, leaves, predictor, pooled, rate, scores_out):
+def _fill_scores(index, value, n_active, offsets, features, leaves, predictor, below, pooled, rate, scores_out):
     """The sum of log odds; active bins of one predictor share it. The k-th candidate of a row has one more feature `features[k]` (-1: none)."""
     for r in range(offsets.size - 1):
         for c in range(offsets[r], offsets[r + 1]):
@@ -194,8 +201,10 @@ def _fill_scores(index, value, n_active, offsets, features, leaves, predictor, p
             k = c - offsets[r]
             for i in range(n_active[r] + (k < features.size)):
                 f, x = (features[k], 1.0) if i == n_active[r] else (index[r, i], value[r, i])
+                if math.copysign(1.0, x) < 0.0:
+                    f, x = below[f], -x
                 which = predictor[f] if f >= 0 else -1
-                if which < 0 or x <= 0.0:
+                if which < 0:
                     continue
                 if which != last:
                     total += part / max(share, 1e-300)

@@ -63,7 +63,7 @@ def check_rows(*, reward: Any, p_log: Any, p_target: Any, q_logged: Any = None, 
         No rows, lengths differ, a number that is not finite, `p_log` outside (0, 1], `p_target` or `unsupported` outside [0, 1].
     """
     given = {"reward": reward, "p_log": p_log, "p_target": p_target, "q_logged": q_logged, "q_target": q_target, "unsupported": unsupported}
-    columns = {name: _column(name, values) for name, values in given.items() if values is not None}
+    columns = {name: _column(name, values) for name, values in given.items() if values is not None or name in ("reward", "p_log", "p_target")}
     n = len(columns["reward"])
     if n == 0:
         raise ReplayError("the log holds no rows; an estimate needs at least one")

@@ -115,7 +115,10 @@ def _keys_of_array(whole: pa.Array) -> Keys:
         found = np.maximum(keys_of(np.full(len(numbers), 1, np.uint64), numbers), np.uint64(1))
     else:
         binary = pa.types.is_binary(whole.type) or pa.types.is_fixed_size_binary(whole.type) or pa.types.is_string(whole.type)
-        texts = whole.cast(pa.large_binary() if binary else pa.large_string())
+        try:
+            texts = whole.cast(pa.large_binary() if binary else pa.large_string())
+        except pa.ArrowNotImplementedError as error:
+            raise ReplayError(f"a column that tells decisions apart (decision_id, rank, action) holds {whole.type}; give texts or numbers") from error
         _, offsets, data = texts.buffers()
         starts = np.frombuffer(offsets, np.int64)[texts.offset : texts.offset + len(texts) + 1]
         found = np.empty(len(texts), np.uint64)

@@ -230,7 +230,7 @@ class _Past:
             return
         contact = subject, row + 1, int(self._rows.at_us[row]), Shown(action, treatment, channel, self._directions.get(channel or ""))
         if answer and label is not None:
-            self._contacts.answer(*contact, label, reason, at_us)
+            self._contacts.answer(*contact, label, reason, at_us, int(self._rows.at_us[row]))
         else:
             self._contacts.present(*contact, at_us)
 

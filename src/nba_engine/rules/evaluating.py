@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from nba_engine.errors import RuleError
+from nba_engine.errors import ParseError, RuleError
 from nba_engine.rules.parsing import parse
 from nba_engine.rules.plain import evaluate
 from nba_engine.rules.syntax import Call, Has, ListLiteral, Macro, MapLiteral, Name, Node, Select
@@ -45,6 +45,8 @@ def evaluate_expression(
     >>> evaluate_expression("age >= 18 && 'fibre' in products", {"age": 41, "products": ["fibre", "tv"]})
     True
     """
+    if not isinstance(expression, str):
+        raise ParseError(f"came {expression!r} of type {type(expression).__name__}, needed the text of an expression")
     names = {*variables, *(types or ()), *TYPE_NAMES.values()}
     node = resolve(parse(expression), names, container)
     value = evaluate(node, variables, nullable=False)

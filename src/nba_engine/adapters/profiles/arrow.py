@@ -11,6 +11,7 @@ import pyarrow as pa
 from nba_engine.adapters.profiles import unknown_name
 from nba_engine.adapters.profiles.columns import Reader, names_no_moment, reader
 from nba_engine.errors import RequestError, StoreError
+from nba_engine.facts.tables import table_of
 
 
 class ArrowProfiles:
@@ -27,7 +28,7 @@ class ArrowProfiles:
     Raises
     ------
     RequestError : no such column, a subject that is null or stands in two rows, a date, a timestamp without a zone or outside the years 1
-    to 9999. StoreError : the file cannot be read.
+    to 9999. StoreError : the file cannot be read; `profile` raises it too, where a row cannot be read.
 
     Notes
     -----
@@ -37,14 +38,13 @@ class ArrowProfiles:
     """
 
     def __init__(self, source: Any, subject: str = "subject") -> None:
-        table = _read(source) if isinstance(source, str | Path) else source if isinstance(source, pa.Table) else pa.table(source)
+        table = _read(source) if isinstance(source, str | Path) else table_of(source)
         where = str(source) if isinstance(source, str | Path) else "the table"
         _check(table, subject, where)
         names = [name for name in table.column_names if name != subject]
         self._readers = [_reader(table, name, where) for name in names]
         self._names = names
-        subjects = table.column(subject)
-        self._subject = reader(subjects if pa.types.is_string(subjects.type) else subjects.cast(pa.large_string()))
+        self._subject = _subjects(table, subject, where)
         self._hashes, self._rows = self._index(table.num_rows, subject, where)
 
     def profile(self, subject: str) -> dict[str, Any] | None:
@@ -54,7 +54,10 @@ class ArrowProfiles:
         while k < len(self._hashes) and self._hashes.item(k) == wanted:
             i = self._rows.item(k)
             if self._subject(i) == subject:
-                return {name: read(i) for name, read in zip(self._names, self._readers, strict=True)}
+                try:
+                    return {name: read(i) for name, read in zip(self._names, self._readers, strict=True)}
+                except (KeyError, ValueError) as error:  # a map with a key twice, or text inside a list or map that is not UTF-8
+                    raise StoreError(f"the row of subject {subject!r} cannot be read ({error}); mend the row") from error
             k += 1
         return None
 
@@ -89,7 +92,17 @@ def _reader(table: pa.Table, name: str, where: str) -> Reader:
         raise RequestError(f"{where}: column {name!r} holds what no fact can be ({error}); mend the value, or drop the column", "profiles") from error
 
 
+def _subjects(table: pa.Table, subject: str, where: str) -> Reader:
+    subjects = table.column(subject)
+    try:
+        return reader(subjects if pa.types.is_string(subjects.type) else subjects.cast(pa.large_string()))
+    except pa.ArrowException as error:
+        raise RequestError(f"{where}: column {subject!r} names no subjects ({error}); give texts or whole numbers", "subject") from error
+
+
 def _check(table: pa.Table, subject: str, where: str) -> None:
+    if len(set(table.column_names)) < len(table.column_names):
+        raise RequestError(f"{where} has two columns of one name among {', '.join(table.column_names)}; rename one", "profiles")
     if subject not in table.column_names:
         raise unknown_name("subject", subject, table.column_names, where)
     if table.column(subject).null_count:

@@ -54,8 +54,8 @@ class SqliteProfiles:
 
     Raises
     ------
-    RequestError : no such table or column, or a lookup would read the whole table. StoreError : the file cannot be read; `profile` raises it
-    too, where a row cannot be read.
+    RequestError : no such table or column, or a lookup would read the whole table; by `profile`, a subject that is no valid Unicode.
+    StoreError : the file cannot be read; `profile` raises it too, where a row cannot be read.
 
     Notes
     -----
@@ -134,6 +134,9 @@ class SqliteProfiles:
             connection = self._connect()
         try:
             rows = connection.execute(statement, parameters).fetchall()
+        except UnicodeEncodeError as error:
+            self._idle.append(connection)
+            raise RequestError(f"came {error.object!r}, which is no valid Unicode; give a text without lone surrogates", "subject") from error
         except sqlite3.Error as error:
             connection.close()
             raise StoreError(f"the profiles of {self._path} cannot be read ({error}); check that it is a sound SQLite file with its table, "
