@@ -6,7 +6,10 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
 from itertools import product
+from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from nba_engine.catalog.catalog import Catalog
 from nba_engine.errors import RequestError
@@ -30,9 +33,15 @@ def check_texts(names: Sequence[str], n_needed: int, *values: object) -> None:
             raise RequestError(f"{name} is {value!r} of type {type(value).__name__}; give a text", name)
 
 
-def check_engine(catalog: object, sync: object, decisions_max: object, profiles: object) -> None:
+def check_engine(catalog: object, store: object, seed: object, profiles: object, clock: object, sync: object, decisions_max: object) -> None:
     """RequestError where an engine cannot be made of these."""
     check_catalog(catalog)
+    if store is not None and not isinstance(store, str | Path):
+        raise RequestError(f"store is {store!r} of type {type(store).__name__}; give a folder, or None to keep everything in memory", "store")
+    if not isinstance(seed, int | np.integer):
+        raise RequestError(f"seed is {seed!r} of type {type(seed).__name__}; give a whole number", "seed")
+    if clock is not None and not hasattr(clock, "now_us"):
+        raise RequestError(f"clock is a {type(clock).__name__}; give something with a method now_us, or None for the machine's clock", "clock")
     if sync not in ("disk", "os"):
         raise RequestError(f'sync is {sync!r}; give "disk" or "os"', "sync")
     if isinstance(decisions_max, bool) or not isinstance(decisions_max, int) or decisions_max < 0:

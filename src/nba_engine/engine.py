@@ -75,7 +75,7 @@ class Engine:
         sync: Literal["disk", "os"] = "disk",
         explained_decisions_max: int = 10_000,
     ) -> None:
-        check_engine(catalog, sync, explained_decisions_max, profiles)
+        check_engine(catalog, store, seed, profiles, clock, sync, explained_decisions_max)
         self._lock = threading.Lock()
         self._seed = seed
         self._clock = clock or SystemClock()

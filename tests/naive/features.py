@@ -24,6 +24,8 @@ def mean_and_deviation(numbers: list[float]) -> tuple[float, float]:
     """Mean and population deviation; (0, 0) of nothing."""
     if not numbers:
         return 0.0, 0.0
+    if min(numbers) == max(numbers):
+        return numbers[0], 0.0  # their mean may be a rounding away from them all
     mean = math.fsum(numbers) / len(numbers)
     return mean, math.sqrt(math.fsum((x - mean) ** 2 for x in numbers) / len(numbers))
 

@@ -76,11 +76,16 @@ class Tree:
                 for variance in np.unique(self._variance[own])]
 
     def served(self, stock: int) -> list[tuple[int, float, Index]]:
-        """The families whose turn it is at this stock-taking (from 1): each once while the number of stock-takings doubles, a few at a time."""
-        n, doubled = len(self.families), 1 << (stock.bit_length() - 1)
-        n_turns = -(-n // min(-(-n // doubled), FAMILIES_AT_ONCE)) if n else 1
-        turn = stock - doubled if n_turns <= doubled else stock % n_turns
-        return self.families[turn::n_turns] if turn < n_turns else []
+        """The families whose turn it is at this stock-taking (from 1)."""
+        return self.families[turn(len(self.families), stock, FAMILIES_AT_ONCE)]
+
+
+def turn(n: int, stock: int, at_once: int) -> slice:
+    """Which of n it is the turn of at this stock-taking (from 1): each once from one power of two to the next, at most `at_once` at a time."""
+    doubled = 1 << (stock.bit_length() - 1)
+    n_turns = -(-n // min(-(-n // doubled), at_once)) if n else 1
+    first = stock - doubled if n_turns <= doubled else stock % n_turns
+    return slice(first, None, n_turns) if first < n_turns else slice(0)
 
 
 @dataclass(slots=True)

@@ -20,7 +20,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from nba_engine.models import filtering, inheriting, posterior
+from nba_engine.models import filtering, inheriting, posterior, widths
 from nba_engine.models.contract import Floats, Index, Offsets, Receipt, State, entities_of
 from nba_engine.models.half_life import ALWAYS, HalfLife, loaded, scaled
 from nba_engine.models.prior import Prior, prior_table
@@ -54,6 +54,7 @@ class Probit:
         self._first_prior = prior_table(paths, n_entities, prior)
         self._prior = self._first_prior.copy()
         self._given: dict[int, npt.NDArray[np.float32]] = {}
+        self._nothing = np.zeros(n_features, np.float32)
         self._tree: inheriting.Tree | None = None
         self._sums = np.zeros((n_entities, n_features, 2), dtype=np.int64)
         self._packed = posterior.scoring_copy(n_features, n_entities)
@@ -111,6 +112,31 @@ class Probit:
             self._sums[heirs, :, 1] = self._in_sums(given)
             if not self._is_behind:
                 posterior.refresh_alike(self._prior, self._sums, heirs, self._packed)
+            self.version += 1
+        if stock:
+            self._widen(stock)
+
+    def _widen(self, stock: int) -> None:
+        """Let candidates' own coefficients scatter as far as what they learned says (models/widths.py), of those whose turn it is. Who has inherited
+        keeps the prior that came with it; who scatters further stands among the heirs, with nothing given."""
+        own = np.unique(self._paths[:, -1])
+        own = own[own >= 0]
+        if stock < widths.FIRST_STOCK * len(own):
+            return
+        for entity in own[inheriting.turn(len(own), stock, widths.ACTIONS_AT_ONCE)].tolist():
+            given, first = self._given.get(entity), self._first_prior[:, entity]
+            if given is not None and given.any():
+                continue
+            factor = widths.factor(*(self._sums[entity].T * self._unit), first[posterior.VARIANCE])
+            if factor > 1.0:
+                self._given[entity] = self._nothing
+            elif given is not None:
+                del self._given[entity]
+            else:
+                continue
+            self._narrow(entity, first[posterior.BIAS_PRECISION], first[posterior.PRECISION] / factor)
+            if not self._is_behind:
+                posterior.refresh_alike(self._prior, self._sums, np.array([entity], np.int32), self._packed)
             self.version += 1
 
     def _siblings(self) -> inheriting.Siblings:
@@ -213,7 +239,7 @@ class Probit:
         return self._sums.nbytes + self._packed.nbytes + 2 * self._prior.nbytes + self._paths.nbytes + given
 
     def state(self) -> State:
-        """`sums` int64[n_entities, n_features, 2] in units of 2**-24; of the n `entities` int32[n] that have inherited, `given` float32[n,
+        """`sums` int64[n_entities, n_features, 2] in units of 2**-24; of the n `entities` int32[n] with a prior of their own, `given` float32[n,
         n_features], the part of precision * mean that is in the sums, and `narrowed` float64[n, 2], the precisions of bias and others; `version`,
         and `clock` where it forgets. Copies.
         """

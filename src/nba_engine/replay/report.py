@@ -180,7 +180,9 @@ def run(
 
 
 def _learned_meanwhile(log: Log) -> bool | None:
-    """Whether beliefs changed while the log was written; None where it does not say."""
+    """Whether beliefs changed while the log was written; None where it does not say. ReplayError where it is no log."""
+    if not isinstance(log, Log):
+        raise ReplayError(f"the log is a {type(log).__name__}; give what Log.read makes of a path or a table")
     return len(log.distinct("beliefs_version")) > 1 if "beliefs_version" in log.columns else None
 
 

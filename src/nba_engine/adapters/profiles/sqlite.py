@@ -79,9 +79,9 @@ class SqliteProfiles:
             self._names = list(facts)
             self._readers = [(i, _READERS[kind]) for i, kind in enumerate(facts.values()) if kind in _READERS]
             # A column of numbers equals '042' and '42.0' to 42; these are other subjects.
-            self._select = (f"SELECT {', '.join(map(_quoted, facts)) or 'NULL'} FROM {_quoted(table)} WHERE {_quoted(subject)} = ?1 "
-                            f"AND CAST({_quoted(subject)} AS TEXT) = ?1 LIMIT 2")
-            if any(step[3].startswith("SCAN") for step in self._rows(f"EXPLAIN QUERY PLAN {self._select}", ("",))):
+            self._select = (f"SELECT {', '.join(map(_quoted, facts)) or 'NULL'} FROM {_quoted(table)} WHERE {_quoted(subject)} = ? "
+                            f"AND CAST({_quoted(subject)} AS TEXT) = ? LIMIT 2")
+            if any(step[3].startswith("SCAN") for step in self._rows(f"EXPLAIN QUERY PLAN {self._select}", ("", ""))):
                 raise RequestError(f"column {subject!r} of table {table!r} in {path} has no index, so a lookup would read the whole table; "
                                    f"CREATE UNIQUE INDEX one ON {_quoted(table)} ({_quoted(subject)})", "subject")
         except BaseException:
@@ -90,7 +90,7 @@ class SqliteProfiles:
 
     def profile(self, subject: str) -> dict[str, Any] | None:
         """The subject's row as facts; None where there is none."""
-        rows = self._rows(self._select, (subject,))
+        rows = self._rows(self._select, (subject, subject))
         if not rows:
             return None
         if len(rows) > 1:
