@@ -11,7 +11,7 @@ import nba_engine as nba
 from nba_engine.models import posterior, widths
 from nba_engine.models.inheriting import turn
 from nba_engine.models.probit import Probit
-from nba_engine.models.widths import FIRST_STOCK, factor
+from nba_engine.models.widths import FIRST_ALONE, FIRST_TOGETHER, evidence, factor
 from tests.naive.widths import factor_of
 from tests.shop import NOON
 
@@ -25,7 +25,7 @@ COEFFICIENTS = st.tuples(st.sampled_from([0.0, 1e-3, 1.0, 40.0, 1e6]), st.floats
 def test_the_factor_equals_its_twin(coefficients, variance, outcomes):
     precision = np.array([outcomes, *(known for known, _ in coefficients)])
     shift = precision * np.array([0.7, *(mean for _, mean in coefficients)])
-    assert factor(precision, shift, variance) == pytest.approx(factor_of(precision.tolist(), shift.tolist(), variance), rel=1e-9)
+    assert factor(evidence(precision, shift, variance)) == pytest.approx(factor_of(precision.tolist(), shift.tolist(), variance), rel=1e-9)
 
 
 def test_the_factor_finds_the_variance_that_coefficients_have():
@@ -34,7 +34,7 @@ def test_the_factor_finds_the_variance_that_coefficients_have():
     known[0] = known[1:].sum()
     for times, expected in ((4.0, 4.0), (1.0, 1.0), (0.1, 1.0)):
         estimate = np.append(0.0, drawn * np.sqrt(0.1 * times / drawn.var()))
-        assert factor(known, known * estimate, 0.1) == pytest.approx(expected, rel=0.01)
+        assert factor(evidence(known, known * estimate, 0.1)) == pytest.approx(expected, rel=0.01)
 
 
 def test_turns_come_once_while_stock_takings_double():
@@ -54,7 +54,7 @@ def rows(n, seed=0):
     return np.tile(np.arange(N_FEATURES, dtype=np.int32), (n, 1)), value, np.full(n, N_FEATURES), candidates, rewards
 
 
-def wider(model, first=2 * FIRST_STOCK):
+def wider(model, first=2 * FIRST_ALONE):
     for stock in range(first, 2 * first):
         model.inherit(stock)
     return model
@@ -84,9 +84,24 @@ def test_what_follows_from_the_facts_is_believed_sooner():
     assert abs(up - down) > abs(was_up - was_down) > 0.9
 
 
-def test_few_outcomes_an_action_change_nothing():
+def test_at_first_all_taught_actions_have_one_factor():
+    """Worked out from what they know together, at doublings only; an action that nobody was told about inherits from them."""
+    paths = np.append(PATHS, [[0, -1, -1, 3, -1]], axis=0).astype(np.int32)
+    model, stock = Probit(N_FEATURES, paths, 4), 2 * FIRST_TOGETHER
+    model.update_rows(*rows(800))
+    before = model._prior[posterior.VARIANCE].copy()
+    model.inherit(stock - 1)
+    assert np.array_equal(model._prior[posterior.VARIANCE], before)
+    model.inherit(stock)
+    told = [evidence(*(model._sums[entity].T / posterior.SCALE), before[entity]) for entity in (1, 2)]
+    assert model._prior[posterior.VARIANCE, 1:3] / before[1:3] == pytest.approx([factor(told[0] + told[1])] * 2)
+    assert factor(told[0] + told[1]) > max(factor(told[0]), factor(told[1])) > 1.0
+    assert [entity for entity, given in model._given.items() if given.any()] == [3]
+
+
+def test_few_outcomes_change_nothing():
     model = learned()
-    for stock in range(1, 2 * FIRST_STOCK):
+    for stock in range(1, FIRST_TOGETHER):
         model.inherit(stock)
     assert model.state()["entities"].tolist() == []
 
@@ -118,7 +133,7 @@ def test_the_prior_comes_back_when_outcomes_no_longer_speak_for_more():
 
 def test_learning_a_table_and_one_by_one_is_the_same(monkeypatch):
     """Through the engine: looked at from the first stock-taking on, so that few outcomes suffice."""
-    monkeypatch.setattr(widths, "FIRST_STOCK", 2)
+    monkeypatch.setattr(widths, "FIRST_ALONE", 2)
     catalog = nba.Catalog.from_dict({"facts": {"x": "double"}, "channels": {"web": {}}, "actions": [{"id": "up"}, {"id": "down"}]})
     rng = np.random.default_rng(2)
     x, up = rng.normal(size=640), np.arange(640) % 2 == 0

@@ -70,6 +70,7 @@ class Watching(play.Learner):
         model.load(carried(state, Probit.axes, before, entities, features.names, entities))
         self.__init__(self.rows, features, model, len(self._candidates))
         self.watch, self.found = watch, found
+        watch.read(features.names)
 
 
 def rewards(seed: int, pair: tuple[int, int]) -> tuple[np.ndarray, int, int]:

@@ -82,7 +82,7 @@ def main() -> None:
         reward = float(w.noise[i] < w.p_answer[i, action])
         features.observe(rows.values[i], rows.states[i])
         n = learner.fill(i)
-        index, value = learner._index[:n].copy(), learner._value
+        index, value = learner._index[0, :n].copy(), learner._value[0]
         start = time.perf_counter()
         model.update(index, value, n, action, reward)
         middle = time.perf_counter()

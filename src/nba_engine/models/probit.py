@@ -117,27 +117,23 @@ class Probit:
             self._widen(stock)
 
     def _widen(self, stock: int) -> None:
-        """Let candidates' own coefficients scatter as far as what they learned says (models/widths.py), of those whose turn it is. Who has inherited
-        keeps the prior that came with it; who scatters further stands among the heirs, with nothing given."""
-        own = np.unique(self._paths[:, -1])
+        """Let candidates' own coefficients scatter as far as what was learned says (models/widths.py). Who has inherited keeps the prior that came
+        with it; who scatters further than at first stands among the heirs, with nothing given."""
+        own, variance = np.unique(self._paths[:, -1]), self._first_prior[posterior.VARIANCE]
         own = own[own >= 0]
-        if stock < widths.FIRST_STOCK * len(own):
-            return
-        for entity in own[inheriting.turn(len(own), stock, widths.ACTIONS_AT_ONCE)].tolist():
-            given, first = self._given.get(entity), self._first_prior[:, entity]
-            if given is not None and given.any():
-                continue
-            factor = widths.factor(*(self._sums[entity].T * self._unit), first[posterior.VARIANCE])
-            if factor > 1.0:
+        for looked_at, entities in widths.due(own, self._sums[own, 0, 0], stock):
+            factor = widths.factor(sum(widths.evidence(*(self._sums[entity].T * self._unit), variance[entity]) for entity in looked_at))
+            for entity in entities.tolist():
+                given, first = self._given.get(entity), self._first_prior[:, entity]
+                if given is not None and given.any() or factor == 1.0 and given is None:
+                    continue
                 self._given[entity] = self._nothing
-            elif given is not None:
-                del self._given[entity]
-            else:
-                continue
-            self._narrow(entity, first[posterior.BIAS_PRECISION], first[posterior.PRECISION] / factor)
-            if not self._is_behind:
-                posterior.refresh_alike(self._prior, self._sums, np.array([entity], np.int32), self._packed)
-            self.version += 1
+                if factor == 1.0:
+                    del self._given[entity]
+                self._narrow(entity, first[posterior.BIAS_PRECISION], first[posterior.PRECISION] / factor)
+                if not self._is_behind:
+                    posterior.refresh_alike(self._prior, self._sums, np.array([entity], np.int32), self._packed)
+                self.version += 1
 
     def _siblings(self) -> inheriting.Siblings:
         if self._tree is None:
