@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,11 @@ from pathlib import Path
 import pytest
 
 from benchmarks import open_world, stages, world
+from benchmarks.learning import crossing, fixed_point, play
+from benchmarks.learning import world as small_world
 from benchmarks.peers import generated, gittins_, linucb, mabwiser_, vw, zen
+
+from nba_engine.facts.features import Features
 
 ROOT = Path(__file__).parents[1]
 LIBRARIES = {"gittins": "gittins_", "vowpalwabbit": "vw", "mabwiser": "mabwiser_", "zen": "zen", "cel_expr_python": "cel_expr"}
@@ -67,3 +72,23 @@ def test_zen_finds_the_actions_that_generated_python_finds(form):
 
 def test_every_stage_of_the_breakdown_is_still_called_so():
     assert [what for what, module, attribute in stages.STAGES if not stages.found(module, attribute)] == []
+
+
+def test_a_learner_goes_on_with_a_cross(monkeypatch):
+    monkeypatch.setattr(crossing, "N", 40)
+    facts, types, _ = crossing.world(1, (1, 3))
+    rows = play.encode(facts, types)
+    features = Features(rows.columns)
+    learner = crossing.Watching(rows, features, play.probit(features, play.one_group(2)), 2)
+    learner._cross(("x1", "x3"))
+    for i in range(40):
+        learner.predict(i)
+        learner.learn(i, i % 2, 1.0)
+    assert learner.model._sums[0, features.n_features :, 0].any() and learner.watch.n_seen == 40
+
+
+def test_integer_beliefs_are_measured_beside_exact_ones(monkeypatch, capsys):
+    whole = small_world.make(1)
+    monkeypatch.setattr(fixed_point.world, "make", lambda seed: dataclasses.replace(whole, noise=whole.noise[:300]))
+    fixed_point.main()
+    assert float(capsys.readouterr().out.split()[5]) < 1e-3

@@ -71,7 +71,7 @@ def told(kind: str, name: str, n_rows: int | None) -> str:
             learner.learn(i, 0, float(rewards[i, 0]))
         y = rewards[order, 0]
         loss = -np.mean(y * np.log(propensity) + (1 - y) * np.log1p(-propensity))
-        result = f"log-loss {loss:.4f}, AUC {auc(propensity, y):.4f}"
+        result = f"log-loss {loss:.4f}, AUC {auc(propensity, y)[0]:.4f}"
     else:
         chosen = play.play(learner, order, rewards, SEED)
         result = f"cost {1.0 - rewards[order, chosen].mean():.4f}"
