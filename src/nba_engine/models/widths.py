@@ -22,7 +22,7 @@ FIRST_TOGETHER = 4
 """The first stock-taking at which all actions together are looked at, 128 outcomes; then whenever their number has doubled."""
 FIRST_ALONE = 16
 """Stock-takings for each action, 512 outcomes, from which on each has a factor of its own, worked out once while their number doubles."""
-TOGETHER_MAX = 16
+TOGETHER_MAX = 8
 ACTIONS_AT_ONCE = 2
 
 _FACTORS = 2.0 ** np.arange(-6.0, 3.25, 0.5)
