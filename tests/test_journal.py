@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 
 from nba_engine.errors import StoreError
 from nba_engine.journal import Entry, Store, pack, unpack
+from nba_engine.journal.codec import pieces
 from nba_engine.journal.store import FORMAT
 
 _PLAIN = st.one_of(
@@ -35,6 +36,7 @@ _RECORDS = st.dictionaries(st.text(), st.recursive(_PLAIN, lambda inner: st.list
 def test_records_come_back_as_they_were(record: dict[str, object]) -> None:
     again = unpack(pack(record))
     assert repr(again) == repr(record)
+    assert repr(unpack(b"".join(pieces(record)))) == repr(record)
 
 
 @pytest.mark.parametrize("dtype", ["?", "i1", "u2", "<i4", ">i8", "u8", "f4", "f8", "U5", "S3", "M8[us]", "m8[s]"])
@@ -50,6 +52,16 @@ def test_a_strided_array_is_stored_in_c_order() -> None:
     array = np.arange(12.0).reshape(3, 4)
     assert np.array_equal(unpack(pack({"a": array.T, "b": array[::2, 1:]}))["a"], array.T)
     assert np.array_equal(unpack(pack({"b": array[::2, 1:]}))["b"], array[::2, 1:])
+
+
+@pytest.mark.parametrize("n", [0, 1, 50_000])
+def test_in_pieces_arrays_are_not_copied_and_all_comes_back(n: int) -> None:
+    record = {"large": np.arange(n, dtype="i8"), "inner": {"turned": np.ones((3, n)).T, "names": [["a", "b"]] * 3}, "none": None}
+    made = list(pieces(record))
+    np.testing.assert_equal(unpack(b"".join(made)), unpack(pack(record)))
+    assert sum(len(piece) for piece in made if isinstance(piece, bytes)) < 2_000
+    with pytest.raises(StoreError, match="record.inner.odd"):
+        list(pieces({"inner": {"odd": object()}}))
 
 
 def test_numpy_numbers_become_plain_ones_and_times_utc() -> None:
@@ -271,7 +283,7 @@ def test_snapshots_commit_what_they_cover_and_two_are_kept(tmp_path: Path) -> No
     assert store.latest_snapshot() is None
     for i in range(1, 5):
         sequence = store.append("outcome", str(i), 0, b"")
-        store.save_snapshot(sequence, bytes([i]))
+        store.save_snapshot(sequence, [bytes([i])])
         store.append("decision", str(i), 0, b"")
     assert store.latest_snapshot() == (7, b"\x04")
     assert sorted(int(path.name.removeprefix("snapshot-")) for path in tmp_path.glob("snapshot-*")) == [5, 7]

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 
+import numpy as np
 import pytest
 
 import nba_engine as nba
@@ -83,6 +84,14 @@ def test_snapshots_change_nothing_and_are_what_the_entries_add_up_to(tmp_path, m
     again = engine(store=tmp_path / "b", sync="os", seed=5)
     assert everything(again) == now
     again.close()
+
+
+def test_room_holds_copies_until_it_is_full():
+    room, array = snapshots.Room(1_000), np.arange(100, dtype=np.int64)
+    first, second = room.copied(array), room.copied(array)
+    array += 1
+    assert first.base is not None and second.base is None
+    assert first.tolist() == second.tolist() == list(range(100))
 
 
 def without_ids(state):

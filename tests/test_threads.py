@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import queue
 import threading
@@ -152,3 +153,13 @@ def test_a_bad_catalog_changes_nothing(monkeypatch):
             shop.reload(catalog(version="2"))
     assert everything(shop) == before and shop.catalog is in_use
     assert shop.decide("ann", channel="call", facts=ADULT).catalog_version == "1"
+
+
+def test_what_forgotten_decisions_leave_to_the_collector_is_bounded():
+    """A decision for each that leaves: made and freed balance, so the collector is never called, and what it must walk would grow without end."""
+    kept = 2_000
+    shop = engine(explained_decisions_max=kept)
+    for k in range(3 * kept):
+        shop.decide(f"s{k % 50}", facts=ADULT, channel="call")
+    waiting = sum(type(one) is tuple for generation in (0, 1) for one in gc.get_objects(generation))
+    assert waiting < kept

@@ -19,7 +19,7 @@ from nba_engine.facts.encoding import Row
 from nba_engine.facts.features import RANK_MAX, Features
 from nba_engine.facts.watching import PAIRS_MAX, STOCK_EVERY, Watch
 from nba_engine.facts.widening import Unnamed
-from nba_engine.models.contract import Model, Receipt, carried, positions
+from nba_engine.models.contract import Copied, Model, Receipt, carried, positions
 from nba_engine.models.interval import interval
 from nba_engine.models.kinds import KINDS, Ground
 from nba_engine.models.recalibration import Recalibration, families
@@ -263,18 +263,18 @@ class Beliefs:
         """Remove exactly what the update added to the model; the scaling of facts and the correction of propensities keep what they have seen."""
         self.model.take_back(receipt)
 
-    def state(self) -> dict[str, Any]:
-        """Plain data: arrays by name, feature and entity names; the same beliefs give the same bytes."""
+    def state(self, copied: Copied = np.copy) -> dict[str, Any]:
+        """Plain data: arrays by name, feature and entity names; the same beliefs give the same bytes. `copied` copies the large arrays."""
         self._settle()
         return {
             "features": [list(name) for name in self._feature_names()],
             "numbers": self.features.number_names,
             "entities": [list(entity) for entity in self.entities],
             "scaling": self.features.state()["scaling"],
-            "models": {name: {"entities": part.entities, "state": part.model.state()} for name, part in self._parts.items()},
+            "models": {name: {"entities": part.entities, "state": part.model.state(copied)} for name, part in self._parts.items()},
             "recalibration": {"centres": self._recalibration.centres.copy(),
                               "sums": {name: sums.copy() for name, sums in zip(self._parts, self._recalibration.sums, strict=True)}},
-            "watch": self._watch.state(),
+            "watch": self._watch.state(copied),
             "unnamed": self._unnamed.state(),
             "grown": [list(facts) for facts in self._grown],
             "version": self.version,

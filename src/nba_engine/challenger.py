@@ -18,7 +18,7 @@ import numpy as np
 from nba_engine.beliefs import Beliefs
 from nba_engine.catalog.plan import Plan
 from nba_engine.facts.encoding import Row
-from nba_engine.models.contract import Receipt
+from nba_engine.models.contract import Copied, Receipt
 from nba_engine.numerics.random import key_of
 
 UNIT = 2.0**-16
@@ -137,10 +137,10 @@ class Challenger:
         now.model.version = max(now.version, in_charge.version) + 1
         return now
 
-    def state(self) -> dict[str, Any]:
+    def state(self, copied: Copied = np.copy) -> dict[str, Any]:
         """Plain data: the model in the shadow, and the comparison."""
         differences = [[action, *msgspec.structs.astuple(sums)] for action, sums in self.differences.items()]
-        return {"beliefs": self.beliefs.state(), "promoted_at_us": self.promoted_at_us, "contest": self.contest, "differences": differences}
+        return {"beliefs": self.beliefs.state(copied), "promoted_at_us": self.promoted_at_us, "contest": self.contest, "differences": differences}
 
     def load(self, state: Mapping[str, Any]) -> None:
         """Take over the `state` of the same contest; which model is in charge must have been settled."""

@@ -22,7 +22,7 @@ each, 0.1 ms altogether. Memory: 2.3 kB a pair, and a ring of at most 4,032 rows
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
@@ -142,10 +142,10 @@ class Watch:
         """Log evidence of each pair when it was judged last, for an effect of both facts together against none."""
         return {pair: float(e) for pair, e in zip(self.pairs, self._evidence, strict=True)}
 
-    def state(self) -> dict[str, Any]:
-        """Plain data; the same outcomes give the same bytes."""
+    def state(self, copied: Callable[[Table], Table] = np.copy) -> dict[str, Any]:
+        """Plain data; the same outcomes give the same bytes. `copied` copies the large array."""
         self._count_all()
-        return {"pairs": [list(pair) for pair in self.pairs], "table": self._table.copy(), "evidence": self._evidence.copy(),
+        return {"pairs": [list(pair) for pair in self.pairs], "table": copied(self._table), "evidence": self._evidence.copy(),
                 "found": [list(pair) for pair in self.found], "n_seen": self.n_seen}
 
     def load(self, state: Mapping[str, Any]) -> None:

@@ -11,7 +11,7 @@ What would come back as something else (a naive datetime, a set, a Decimal) is r
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -23,6 +23,8 @@ from nba_engine.moments import duration_us
 from nba_engine.schema import UInt
 
 _TIMEDELTA, _ARRAY = 1, 2
+_MAP_32, _EXT_32 = 0xDF, 0xC9
+_PIECE_BYTES = 65_536
 _PLAIN = frozenset({type(None), bool, int, float, str, bytes})
 
 
@@ -52,12 +54,28 @@ def pack(record: Mapping[str, Any]) -> bytes:
     return pack_plain(_encodable_dict(record, "record"))
 
 
-def pack_plain(record: Mapping[str, Any]) -> bytes:
+def pack_plain(record: Any) -> bytes:
     """As `pack`, for a record whose values, at any depth, are known to be text, numbers, bytes, None, aware datetimes, lists, tuples and mappings."""
     try:
         return _ENCODER.encode(record)
     except (OverflowError, UnicodeEncodeError, TypeError) as error:
         raise StoreError(f"a record cannot be stored: {error}; ints go from -2**63 to 2**64 - 1, text must be valid Unicode") from error
+
+
+def pieces(record: Mapping[str, Any], place: str = "record") -> Iterator[bytes | memoryview]:
+    """A mapping as bytes that `unpack` reads as those of `pack`, piece by piece: large arrays, at any depth of mappings, are not copied, so that no
+    piece takes long to make."""
+    yield struct.pack(">BI", _MAP_32, len(record))
+    for key, value in record.items():
+        yield _ENCODER.encode(key)
+        if isinstance(value, Mapping):
+            yield from pieces(value, f"{place}.{key}")  # pyright: ignore[reportUnknownArgumentType]
+        elif isinstance(value, np.ndarray) and value.nbytes > _PIECE_BYTES and value.dtype.kind in "biufUSMm":
+            head, elements = _array_parts(value)
+            yield struct.pack(">BIB", _EXT_32, len(head) + len(elements), _ARRAY) + head
+            yield elements
+        else:
+            yield pack_plain(_encodable(value, place, key))
 
 
 def unpack(payload: bytes) -> dict[str, Any]:
@@ -114,11 +132,15 @@ def _encodable(value: Any, place: str, key: Any) -> Any:
 
 
 def _array_extension(array: Any) -> msgspec.msgpack.Ext:
+    head, elements = _array_parts(array)
+    return msgspec.msgpack.Ext(_ARRAY, bytearray(head) + elements)
+
+
+def _array_parts(array: Any) -> tuple[bytes, memoryview]:
+    """Head, its length before it, and elements."""
     elements = np.asarray(array, order="C")
     head = _ENCODER.encode([elements.dtype.str, elements.shape])
-    data = bytearray(struct.pack("<H", len(head)) + head)
-    data += elements.reshape(-1).view(np.uint8).data if elements.size else b""
-    return msgspec.msgpack.Ext(_ARRAY, data)
+    return struct.pack("<H", len(head)) + head, elements.reshape(-1).view(np.uint8).data if elements.size else memoryview(b"")
 
 
 def _decode_extension(code: int, data: memoryview) -> Any:

@@ -6,6 +6,7 @@ A file gets its name when all of it is on the disk: a process that is killed at 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 SNAPSHOTS_KEPT = 2
@@ -14,17 +15,18 @@ _PREFIX, _DIGITS = "snapshot-", 19
 _UNFINISHED = "snapshot.unfinished"
 
 
-def save(folder: Path, sequence: int, payload: bytes) -> None:
-    """Keep what the entries up to `sequence` add up to, and drop older ones but one. OSError where the disk fails. One at a time."""
+def save(folder: Path, sequence: int, payload: Iterable[bytes | memoryview]) -> int:
+    """Keep what the entries up to `sequence` add up to, and drop older ones but one; how many bytes. OSError where the disk fails. One at a time."""
     unfinished = folder / _UNFINISHED
     with open(unfinished, "wb") as file:
-        file.write(payload)
+        n_bytes = sum(map(file.write, payload))
         file.flush()
         os.fsync(file.fileno())
     os.replace(unfinished, folder / f"{_PREFIX}{sequence:0{_DIGITS}}")
     _make_names_last(folder)
     for older in _files(folder)[:-SNAPSHOTS_KEPT]:
         older.unlink()
+    return n_bytes
 
 
 def latest(folder: Path, before: int | None = None) -> tuple[int, Path] | None:

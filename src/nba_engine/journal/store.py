@@ -13,7 +13,7 @@ import os
 import sqlite3
 import threading
 import weakref
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from itertools import chain
 from pathlib import Path
@@ -161,11 +161,12 @@ class Store:
         self.flush()
         return [Entry._make(row) for row in self._select(_ENTRIES_OF, (key,))]
 
-    def save_snapshot(self, sequence: int, payload: bytes) -> None:
-        """Keep what the entries up to `sequence` add up to; those entries are committed first, and older snapshots but one are dropped."""
+    def save_snapshot(self, sequence: int, payload: Iterable[bytes | memoryview]) -> int:
+        """Keep what the entries up to `sequence` add up to, given in pieces; those entries are committed first, and older snapshots but one are
+        dropped. Returns how many bytes were written."""
         self.commit(sequence)
         try:
-            snapshots.save(self.folder, sequence, payload)
+            return snapshots.save(self.folder, sequence, payload)
         except OSError as error:
             raise StoreError(f"no snapshot can be kept in {self.folder} ({error.strerror}); free some space, or see to the folder") from error
 

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nba_engine.models import rates
-from nba_engine.models.contract import Floats, Index, Offsets, Receipt, State, entities_of
+from nba_engine.models.contract import Copied, Floats, Index, Offsets, Receipt, State, entities_of
 from nba_engine.models.half_life import HalfLife, Stamp, scaled
 from nba_engine.models.one_by_one import OneByOne
 
@@ -78,9 +78,9 @@ class BetaBernoulli(OneByOne):
         """16 bytes per entity, 20 per candidate."""
         return self._sums.nbytes + self._paths.nbytes
 
-    def state(self) -> State:
+    def state(self, copied: Copied = np.copy) -> State:
         """`sums` int64[n_entities, 2] (outcomes, rewards) in units of 2**-24, `version`, and `clock` where it forgets; copies."""
-        return {"sums": self._sums.copy(), "version": np.array([self.version], dtype=np.int64), **self._clock()}
+        return {"sums": copied(self._sums), "version": np.array([self.version], dtype=np.int64), **self._clock()}
 
     def load(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
         """Take over what `state` or `carried` gave."""

@@ -8,7 +8,7 @@ the entities on its path, int32[5] (global, issue, group, action, treatment), -1
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Protocol
 
 import msgspec
@@ -19,6 +19,7 @@ State = dict[str, npt.NDArray[Any]]
 Index = npt.NDArray[np.int32]
 Offsets = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
+Copied = Callable[[npt.NDArray[Any]], npt.NDArray[Any]]
 
 OUTCOME = 1 << 24
 """One outcome, as receipts and sums count it."""
@@ -144,8 +145,8 @@ class Model(Protocol):
         """Bytes of its tables."""
         ...
 
-    def state(self) -> State:
-        """Everything learned, as plain arrays; the same beliefs give the same bytes."""
+    def state(self, copied: Copied = np.copy) -> State:
+        """Everything learned, as plain arrays; the same beliefs give the same bytes. `copied` copies the large ones."""
         ...
 
     def load(self, state: Mapping[str, npt.NDArray[Any]]) -> None:

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nba_engine.models import rates
-from nba_engine.models.contract import OUTCOME, Floats, Index, Offsets, Receipt, State, entities_of
+from nba_engine.models.contract import OUTCOME, Copied, Floats, Index, Offsets, Receipt, State, entities_of
 from nba_engine.models.half_life import HalfLife, Stamp, scaled
 from nba_engine.models.one_by_one import OneByOne
 from nba_engine.numerics.kernel import kernel
@@ -189,12 +189,12 @@ class FullGaussian(OneByOne):
         """16 bytes per belief and pair of features, and little else."""
         return self._outer.nbytes + self._gain.nbytes + self._shift.nbytes + self._own_mean.nbytes + self._counts.nbytes + self._paths.nbytes
 
-    def state(self) -> State:
+    def state(self, copied: Copied = np.copy) -> State:
         """`counts` int64[n_entities, 2]; of the beliefs that learned something `entities` int32[k], `outer` int64[k, n_features, n_features] and
         `shift` int64[k, n_features]; `version`, and `clock` where it forgets; copies."""
         learned = np.flatnonzero(np.diagonal(self._outer, axis1=1, axis2=2).any(axis=1))
         learned = learned[np.argsort(self._listed[learned])]
-        return {"counts": self._counts.copy(), "entities": self._listed[learned], "outer": self._outer[learned], "shift": self._shift[learned],
+        return {"counts": copied(self._counts), "entities": self._listed[learned], "outer": self._outer[learned], "shift": self._shift[learned],
                 "version": np.array([self.version], dtype=np.int64), **self._clock()}
 
     def load(self, state: Mapping[str, npt.NDArray[Any]]) -> None:

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nba_engine.models import rates
-from nba_engine.models.contract import Floats, Index, Offsets, Receipt, State, entities_of
+from nba_engine.models.contract import Copied, Floats, Index, Offsets, Receipt, State, entities_of
 from nba_engine.models.half_life import HalfLife, Stamp, scaled
 from nba_engine.models.one_by_one import OneByOne
 from nba_engine.numerics.kernel import kernel, scalar
@@ -157,10 +157,10 @@ class NaiveBayes(OneByOne):
         """32 bytes per feature and entity, 1 kB per entity."""
         return self._bins.nbytes + self._pooled.nbytes + self._scores.nbytes + self._counts.nbytes + self._paths.nbytes
 
-    def state(self) -> State:
+    def state(self, copied: Copied = np.copy) -> State:
         """`counts` int64[n_entities, 2], `bins` int64[n_entities, n_features, 2] and `scores` int64[n_entities, N_SCORE_BINS, 2] (positives,
         negatives) in units of 2**-24, `version`, and `clock` where it forgets; copies."""
-        return {"counts": self._counts.copy(), "bins": self._bins.copy(), "scores": self._scores.copy(),
+        return {"counts": copied(self._counts), "bins": copied(self._bins), "scores": copied(self._scores),
                 "version": np.array([self.version], dtype=np.int64), **self._clock()}
 
     def load(self, state: Mapping[str, npt.NDArray[Any]]) -> None:

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nba_engine.models import filtering, inheriting, posterior, widths
-from nba_engine.models.contract import Floats, Index, Offsets, Receipt, State, entities_of
+from nba_engine.models.contract import Copied, Floats, Index, Offsets, Receipt, State, entities_of
 from nba_engine.models.half_life import ALWAYS, HalfLife, loaded, scaled
 from nba_engine.models.prior import Prior, prior_table
 from nba_engine.numerics.kernel import kernel, scalar
@@ -234,7 +234,7 @@ class Probit:
         given = sum({id(row): row.nbytes for row in self._given.values()}.values())
         return self._sums.nbytes + self._packed.nbytes + 2 * self._prior.nbytes + self._paths.nbytes + given
 
-    def state(self) -> State:
+    def state(self, copied: Copied = np.copy) -> State:
         """`sums` int64[n_entities, n_features, 2] in units of 2**-24; of the n `entities` int32[n] with a prior of their own, `given` float32[n,
         n_features], the part of precision * mean that is in the sums, and `narrowed` float64[n, 2], the precisions of bias and others; `version`,
         and `clock` where it forgets. Copies.
@@ -242,7 +242,7 @@ class Probit:
         heirs = sorted(self._given)
         given = np.array([self._given[entity] for entity in heirs], np.float32).reshape(-1, self._sums.shape[1])
         narrowed = self._prior[[posterior.BIAS_PRECISION, posterior.PRECISION]][:, heirs].T.copy()
-        return {"sums": self._sums.copy(), "entities": np.array(heirs, np.int32), "given": given, "narrowed": narrowed,
+        return {"sums": copied(self._sums), "entities": np.array(heirs, np.int32), "given": given, "narrowed": narrowed,
                 "version": np.array([self.version], dtype=np.int64), **({} if self._half_life is None else {"clock": self._half_life.state()})}
 
     def load(self, state: Mapping[str, npt.NDArray[Any]]) -> None:

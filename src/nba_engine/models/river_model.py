@@ -28,7 +28,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nba_engine.models import rates, river_state
-from nba_engine.models.contract import OUTCOME, Floats, Index, Offsets, Receipt, State, entities_of
+from nba_engine.models.contract import OUTCOME, Copied, Floats, Index, Offsets, Receipt, State, entities_of
 from nba_engine.models.half_life import Stamp
 from nba_engine.models.one_by_one import OneByOne
 
@@ -285,12 +285,12 @@ class River(OneByOne):
         """The counts, and what each classifier says of itself, twice."""
         return self._counts.nbytes + self._said.nbytes + sum(2 * learner.now._raw_memory_usage for learner in self._learners.values())
 
-    def state(self) -> State:
+    def state(self, copied: Copied = np.copy) -> State:
         """`counts` int64[n_entities, 2], `said` int64[n_entities, N_BINS], and of the entities int32[k] that have a classifier `learners`, bytes[k];
         `version`; copies."""
         learned = sorted(key for key, learner in self._learners.items() if learner.since or self._counts[key, 0])
         written = np.array([self._learners[key].state() for key in learned], "S")
-        return {"counts": self._counts.copy(), "said": self._said.copy(), "entities": np.array(learned, np.int32), "learners": written,
+        return {"counts": copied(self._counts), "said": self._said.copy(), "entities": np.array(learned, np.int32), "learners": written,
                 "version": np.array([self.version], dtype=np.int64)}
 
     def load(self, state: Mapping[str, npt.NDArray[Any]]) -> None:

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from nba_engine.models.contract import Floats, Index, Model, Offsets, Receipt, State
+from nba_engine.models.contract import Copied, Floats, Index, Model, Offsets, Receipt, State
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,9 +134,9 @@ class Several:
         """Those of the parts."""
         return sum(part.model.nbytes for part in self._parts)
 
-    def state(self) -> State:
+    def state(self, copied: Copied = np.copy) -> State:
         """Those of the parts, behind each other: what tests compare. Beliefs save each part under its own name."""
-        return {f"{k}.{name}": array for k, part in enumerate(self._parts) for name, array in part.model.state().items()}
+        return {f"{k}.{name}": array for k, part in enumerate(self._parts) for name, array in part.model.state(copied).items()}
 
     def load(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
         """Take over what `state` gave."""
