@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from enum import Enum
+
+import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -66,3 +69,19 @@ def test_a_duration_beyond_all_time_is_refused():
 def test_a_table_of_numbers_that_arrow_cannot_hold_is_refused():
     with nba.Engine(catalog({"u": "uint"})) as engine, pytest.raises(nba.RequestError, match="the table"):
         engine.decide_batch({"subject": ["s"], "u": [2**64]})
+
+
+class Tariff(str, Enum):
+    GOLD = "gold"
+
+
+@pytest.mark.parametrize("gold", ["gold", Tariff.GOLD, np.str_("gold")])
+def test_a_text_of_another_type_is_the_text_it_holds(gold, tmp_path):
+    """`str` of a member says its name, `Tariff.GOLD`, in place of the text."""
+    made = catalog({"tariff": "string", "tags": "list<string>"}, "tariff == 'gold' && 'gold' in tags")
+    with nba.Engine(made, store=tmp_path) as engine:
+        decision = engine.decide("s", facts={"tariff": gold, "tags": [gold]})
+        assert [offer.action for offer in decision.offers] == ["x"]
+        engine.record(decision.id, "accepted")
+    with nba.Engine(made, store=tmp_path) as engine:
+        assert engine.explain(decision.id).decision.offers

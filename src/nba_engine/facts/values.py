@@ -76,7 +76,7 @@ def _bool(value: Any, type_: Type, name: str) -> bool:
 def _string(value: Any, type_: Type, name: str) -> str:
     if not isinstance(value, str):
         raise _wrong(value, "a text", name)
-    return str(value)
+    return str.__str__(value)  # the text itself, whatever a subclass such as an enumeration makes of it
 
 
 def _timestamp(value: Any, type_: Type, name: str) -> datetime:
