@@ -50,15 +50,26 @@ _EVICTED_AT_ONCE = 16
 class History:
     """One subject's events: `events[:n_events]`, in the order of recording; the capacity is a power of two. To be read only.
 
-    `raw` is the memory of `events`, where one event is found and written in a fraction of what an array takes for it.
+    `raw` is the memory of `events`, where one event is found and written in a fraction of what an array takes for it. The array is made when it is
+    first read: of the subjects of a long history few ever call.
     """
 
-    __slots__ = ("events", "n_events", "raw")
+    __slots__ = ("_events", "n_events", "raw")
 
     def __init__(self, capacity: int = _FIRST_CAPACITY) -> None:
         self.raw = bytearray(capacity * _SIZE)
-        self.events: npt.NDArray[Any] = np.ndarray(capacity, EVENT, self.raw)  # frombuffer would add a memoryview, which the collector walks
+        self._events: npt.NDArray[Any] | None = None
         self.n_events = 0
+
+    @property
+    def events(self) -> npt.NDArray[Any]:
+        if self._events is None:
+            self._events = np.ndarray(len(self.raw) // _SIZE, EVENT, self.raw)  # frombuffer would add a memoryview, which the collector walks
+        return self._events
+
+    def grow(self, capacity: int) -> None:
+        """Make room for so many events."""
+        self.raw, self._events = self.raw + bytes(capacity * _SIZE - len(self.raw)), None
 
     def rows(self) -> npt.NDArray[Any]:
         """The events, as a view."""
@@ -68,8 +79,8 @@ class History:
         """A history of its own with the same events; this one where there are none."""
         if not self.n_events:
             return _NOTHING
-        found = History(len(self.events))
-        found.raw[:], found.n_events = self.raw, self.n_events
+        found = History(0)
+        found.raw, found.n_events = bytearray(self.raw), self.n_events
         return found
 
     def keep(self, kept: npt.NDArray[np.bool_]) -> None:
@@ -87,7 +98,7 @@ class Contacts:
 
     Notes
     -----
-    **Cost**: 40 bytes per event in capacities of 4, 8, ... 256, and about 240 bytes per subject with an event for the objects that hold
+    **Cost**: 40 bytes per event in capacities of 4, 8, ... 256, and at most 240 bytes per subject with an event for the objects that hold
     them (so 400 bytes with one to four events, 10.5 kB at the cap); nothing for a subject without. Recording is O(events of the subject).
     """
 
@@ -104,7 +115,7 @@ class Contacts:
     @property
     def nbytes(self) -> int:
         """Bytes of all histories: their events and the objects that hold them."""
-        return sum(240 + history.events.nbytes for history in self._histories.values())
+        return sum(240 + len(history.raw) for history in self._histories.values())
 
     def history(self, subject: str) -> History:
         """The subject's history, an empty one if nothing is known; reading creates nothing."""
@@ -243,9 +254,7 @@ class Contacts:
         if capacity >= EVENTS_PER_SUBJECT_MAX and history.n_events == capacity:
             self._evict(history, new["offer"])
         if history.n_events == capacity or (capacity < EVENTS_PER_SUBJECT_MAX and history.n_events > capacity * 3 // 4):
-            grown = History(2 * capacity)
-            grown.events[: history.n_events] = history.rows()
-            history.events, history.raw = grown.events, grown.raw
+            history.grow(2 * capacity)
 
     def _lasting(self, rows: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
         """bool[n]: the answers whose reason suppresses for ever."""

@@ -102,7 +102,7 @@ class DecisionReading:
         history, judgement = History(), self._judgement
         if len(judgement.history) == 0:
             return []
-        history.events, history.n_events = judgement.history, len(judgement.history)
+        history.raw, history.n_events = bytearray(judgement.history.tobytes()), len(judgement.history)
         return suppressions(self._plan.contact_rules, history, judgement.at_us, judgement.channel_index)
 
     @cached_property

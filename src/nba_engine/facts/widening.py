@@ -38,7 +38,7 @@ class Unnamed:
     def read(self, names: Sequence[tuple[str, str]]) -> None:
         """Go on with these features, of the same facts."""
         place = {fact: k for k, fact in enumerate(self._facts)}
-        self._widths, self._reads = [0] * len(self._facts), np.full(len(names), -1, np.int32)
+        self._widths, self._reads = np.zeros(len(self._facts), np.int64), np.full(len(names), -1, np.int32)
         for feature, (fact, bin_) in enumerate(names):
             if bin_ == "other":
                 self._reads[feature] = place[fact]
@@ -57,10 +57,11 @@ class Unnamed:
     def due(self, n_entities: int) -> list[str]:
         """The facts to be widened now: those with as many unnamed outcomes as features. Their count begins anew."""
         found, room = [], CELLS_MAX // n_entities - len(self._reads)
-        for k, (fact, width) in enumerate(zip(self._facts, self._widths, strict=True)):
+        for k in np.flatnonzero(self._counts >= self._widths).tolist():
+            width = self._widths.item(k)
             more = (GROWTH - 1) * width
-            if self._counts[k] >= width and width + more <= TEXTS_MAX and more <= room:
-                found.append(fact)
+            if width + more <= TEXTS_MAX and more <= room:
+                found.append(self._facts[k])
                 room -= more
                 self._counts[k] = 0
         return found

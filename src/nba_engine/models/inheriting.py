@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -101,11 +101,12 @@ class Siblings:
     given: dict[int, npt.NDArray[np.float32]]
     variance: Floats
     unit: float = 1.0 / SCALE
-    _precisions: npt.NDArray[np.int64] = field(init=False)
 
-    def __post_init__(self) -> None:
-        # An outcome is in an entity's sums or in those of a child; each adds to the precision of the bias.
-        self._precisions = self.sums[:, 0, 0].copy()
+    @property
+    def _precisions(self) -> npt.NDArray[np.int64]:
+        """What tells who has been taught, and how much: an outcome is in an entity's sums or in those of a child, and adds to the precision of the
+        bias. A view: most stock-takings ask for a few entities, and each lies in memory of its own."""
+        return self.sums[:, 0, 0]
 
     def inheritances(self, stock: int | None = 0) -> Iterator[tuple[Index, Inheritance]]:
         """The heirs of each family with at least two taught siblings, and what they start from: entities below another that no outcome has taught.

@@ -51,6 +51,7 @@ class Probit:
         # With the gaps in front: a candidate's own entity stands last, the one above it before that.
         self._paths = np.take_along_axis(paths.astype(np.int32), np.argsort(paths >= 0, axis=1, kind="stable"), axis=1)
         self._entities = [entities_of(path) for path in self._paths]
+        self._own = entities_of(np.unique(self._paths[:, -1]))
         self._first_prior = prior_table(paths, n_entities, prior)
         self._prior = self._first_prior.copy()
         self._given: dict[int, npt.NDArray[np.float32]] = {}
@@ -119,9 +120,8 @@ class Probit:
     def _widen(self, stock: int) -> None:
         """Let candidates' own coefficients scatter as far as what was learned says (models/widths.py). Who has inherited keeps the prior that came
         with it; who scatters further than at first stands among the heirs, with nothing given."""
-        own, variance = np.unique(self._paths[:, -1]), self._first_prior[posterior.VARIANCE]
-        own = own[own >= 0]
-        for looked_at, entities in widths.due(own, self._sums[own, 0, 0], stock):
+        variance = self._first_prior[posterior.VARIANCE]
+        for looked_at, entities in widths.due(self._own, self._sums[:, 0, 0], stock):
             factor = widths.factor(sum(widths.evidence(*(self._sums[entity].T * self._unit), variance[entity]) for entity in looked_at))
             for entity in entities.tolist():
                 given, first = self._given.get(entity), self._first_prior[:, entity]

@@ -33,13 +33,14 @@ Index = npt.NDArray[np.int32]
 
 
 def due(own: Index, known: npt.NDArray[np.int64], stock: int) -> list[tuple[Index, Index]]:
-    """At this stock-taking (from 1), of entities `own` of which so much is `known`: who is looked at together, and who is to scatter as they do."""
+    """At this stock-taking (from 1): which of the entities `own` are looked at together, and who is to scatter as they do; `known` int64[n_entities]
+    says how much is known of each."""
     if stock >= FIRST_ALONE * len(own):
         return [(entity, entity) for entity in own[turn(len(own), stock, ACTIONS_AT_ONCE)][:, None]]
-    taught = own[known > 0]
-    if stock < FIRST_TOGETHER or stock & (stock - 1) or not len(taught):
+    if stock < FIRST_TOGETHER or stock & (stock - 1):
         return []
-    return [(taught[np.argsort(-known[known > 0], kind="stable")[:TOGETHER_MAX]], taught)]
+    taught = own[known[own] > 0]
+    return [(taught[np.argsort(-known[taught], kind="stable")[:TOGETHER_MAX]], taught)] if len(taught) else []
 
 
 def evidence(precision: Floats, shift: Floats, variance: float) -> Floats:
