@@ -139,7 +139,7 @@ def judge(plan: Plan, scorer: Scorer, histories: Sequence[History], rows: Rows, 
                    plan.action, work.bits, work.counts)
     _close(plan, histories, rows, work)
     _value_candidates(plan, n, work)
-    offsets, slate, (propensity, first_pmf) = work.offsets[: n + 1], work.slate, work.judged
+    offsets, slate, propensity, first_pmf = work.offsets[: n + 1], work.slate, work.judged[0], work.judged[1]
     scorer.score(rows, offsets, work.survivors, propensity, work.deviation)
     priorities(offsets, work.survivors, plan.explores, propensity, work.deviation, work.terms, plan.exploration.posterior_scale,
                plan.null_candidate, slate.mean, slate.deviation, slate.explores, slate.remains)

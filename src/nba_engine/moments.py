@@ -19,4 +19,4 @@ def epoch_us(moment: datetime) -> int:
 
 def moment_of(at_us: int) -> datetime:
     """The datetime in UTC of microseconds since 1970; OverflowError outside the years 1 to 9999."""
-    return EPOCH + timedelta(microseconds=at_us)
+    return EPOCH + timedelta(0, 0, at_us)  # by place: by name it takes half as long again
