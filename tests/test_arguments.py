@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from datetime import datetime, timedelta, timezone
+from enum import Enum
 
 import numpy as np
 import pytest
@@ -46,6 +47,23 @@ def test_an_engine_of_something_else(name, made):
 def test_functions_of_something_else(error, made, words):
     with pytest.raises(error, match=words):
         made()
+
+
+class Word(str, Enum):
+    ANN = "ann"
+    CALL = "call"
+    VISIT = "visit"
+    DECLINED = "declined"
+
+
+def test_texts_of_another_type_are_the_texts_they_hold(tmp_path):
+    """A member of an enumeration is no text to a store: the snapshot of such a subject could not be written."""
+    with engine(store=tmp_path) as shop:
+        decision = shop.decide(Word.ANN, channel=Word.CALL, facts=ADULT, limit=3, interaction=Word.VISIT, request_id=Word.VISIT)
+        shop.record(decision.id, Word.DECLINED, action=decision.offers[0].action, agent=Word.ANN, event_id=Word.VISIT)
+        assert {type(text) for text in (decision.subject, decision.channel, decision.interaction, decision.request_id)} == {str}
+    with engine(store=tmp_path) as shop:
+        assert shop.decide("ann", channel="call", request_id="visit") == decision
 
 
 @pytest.mark.parametrize(("name", "given"), [

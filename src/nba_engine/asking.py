@@ -24,13 +24,15 @@ _AS_TEXTS = {(str,) * n_needed + others for n_needed, n in ((1, 4), (2, 7)) for 
 """The types of arguments that are texts, for the calls that check them; the first `n_needed` of n are never None."""
 
 
-def check_texts(names: Sequence[str], n_needed: int, *values: object) -> None:
-    """RequestError where one of the arguments `names` is no text; those behind the first `n_needed` may be None."""
+def plain_texts(names: Sequence[str], n_needed: int, *values: Any) -> Sequence[Any]:
+    """The arguments `names` as texts and nothing more: a member of an enumeration is the text it holds, for that is what a store can keep.
+    RequestError where one is no text; those behind the first `n_needed` may be None."""
     if (*map(type, values),) in _AS_TEXTS:
-        return  # a look at each by itself would take longer
+        return values  # a look at each by itself would take longer
     for k, (name, value) in enumerate(zip(names, values, strict=True)):
         if not isinstance(value, str) and (k < n_needed or value is not None):
             raise RequestError(f"{name} is {value!r} of type {type(value).__name__}; give a text", name)
+    return [None if value is None else str.__str__(value) for value in values]
 
 
 def check_engine(catalog: object, store: object, seed: object, profiles: object, clock: object, sync: object, decisions_max: object) -> None:

@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
 from nba_engine import backfill
-from nba_engine.asking import SystemClock, check_catalog, check_engine, check_limit, check_texts, check_value, given_facts, moment_us, same_request
+from nba_engine.asking import SystemClock, check_catalog, check_engine, check_limit, check_value, given_facts, moment_us, plain_texts, same_request
 from nba_engine.catalog.catalog import Catalog
 from nba_engine.compiled import compiled_on
 from nba_engine.contact.history import History
@@ -120,7 +120,7 @@ class Engine:
         """
         at_us = moment_us(at, self._clock)
         check_limit(limit)
-        check_texts(_ASKED, 1, subject, channel, interaction, request_id)
+        subject, channel, interaction, request_id = plain_texts(_ASKED, 1, subject, channel, interaction, request_id)
         try:
             given = given_facts(self._profile, subject, facts)
             state = self._memory.state
@@ -227,7 +227,8 @@ class Engine:
         StoreError : the outcome could not be made durable; record it again.
         """
         at_us = moment_us(at, self._clock)
-        check_texts(_TOLD, 2, decision_id, label, action, treatment, reason, agent, event_id)
+        decision_id, label, action, treatment, reason, agent, event_id = plain_texts(
+            _TOLD, 2, decision_id, label, action, treatment, reason, agent, event_id)
         check_value(value)
         with self._lock:
             self._require_open()
