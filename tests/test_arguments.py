@@ -13,8 +13,10 @@ import nba_engine as nba
 from nba_engine.arbitration.exploration import Exploration
 from nba_engine.arbitration.winning import win_probability
 from nba_engine.catalog import definition
-from tests.shop import ADULT, engine
+from nba_engine.moments import epoch_us
+from tests.shop import ADULT, NOON, engine
 
+NOON_US = epoch_us(NOON)
 CLUB = {"facts": {"worth": "double"}, "actions": [{"id": "club", "value": "worth"}, {"id": "gym", "value": "worth * 0.9"}]}
 
 
@@ -92,6 +94,22 @@ def test_an_outcome_of_something_else(name, given):
             shop.record(**{**told, **given})
         assert raised.value.argument == name
         assert not shop.record(**told).duplicate
+
+
+def test_numbers_of_other_libraries_are_numbers():
+    """As a row of a data frame hands them over; the same holds for facts."""
+    with engine() as shop:
+        decision = shop.decide("ann", channel="call", facts=ADULT, limit=np.int64(2), at=np.int64(NOON_US))
+        assert len(decision.offers) == 2 and decision.at == NOON
+        for value in (np.int64(3), np.float32(2.5), 4):
+            shop.record(decision.id, "accepted", action=decision.offers[0].action, value=value, at=np.int64(NOON_US))
+        assert shop.advance(np.int64(NOON_US)) == 0
+        assert shop.decide_batch({"subject": ["ann"]}, limit=np.int64(1)).num_rows == 1
+
+
+def test_a_decision_in_place_of_its_id():
+    with engine() as shop, pytest.raises(nba.RequestError, match="decision_id"):
+        shop.explain(shop.decide("ann"))
 
 
 def test_texts_that_no_store_could_write(tmp_path):

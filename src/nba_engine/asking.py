@@ -20,6 +20,7 @@ from nba_engine.schema import VALUE_MAX
 
 _FIRST_US, _LAST_US = (epoch_us(moment.replace(tzinfo=timezone.utc)) for moment in (datetime.min, datetime.max))
 _LIMIT_MAX = 2**63 - 1
+_WHOLE = int, np.integer
 _AS_TEXTS = {(str,) * n_needed + others for n_needed, n in ((1, 4), (2, 7)) for others in product((str, type(None)), repeat=n - n_needed)}
 """The types of arguments that are texts, for the calls that check them; the first `n_needed` of n are never None."""
 
@@ -60,16 +61,20 @@ def check_catalog(catalog: object) -> None:
         raise RequestError(f"catalog is a {type(catalog).__name__}; give a Catalog, from Catalog.load(path) or Catalog.from_dict(mapping)", "catalog")
 
 
-def check_value(value: object) -> None:
-    """RequestError where the money that an outcome brought is neither None nor a number that can be added up."""
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= VALUE_MAX):
+def plain_value(value: Any) -> float | None:
+    """The money that an outcome brought; RequestError where it is neither None nor a number that can be added up."""
+    if value is None or type(value) is float and abs(value) <= VALUE_MAX:
+        return value
+    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating) or not abs(value) <= VALUE_MAX:
         raise RequestError(f"value is {value!r}; give an amount of money, a number within +/- {VALUE_MAX:g}", "value")
+    return float(value)
 
 
-def check_limit(limit: int) -> None:
-    """RequestError where it cannot be the largest number of offers."""
-    if isinstance(limit, bool) or not isinstance(limit, int) or not 0 <= limit <= _LIMIT_MAX:
+def plain_limit(limit: Any) -> int:
+    """The largest number of offers; RequestError where it cannot be that."""
+    if isinstance(limit, bool) or not isinstance(limit, _WHOLE) or not 0 <= limit <= _LIMIT_MAX:
         raise RequestError(f"limit is {limit!r}; give the largest number of offers, 0 or more and within 64 bits", "limit")
+    return int(limit)
 
 
 def given_facts(
@@ -99,10 +104,10 @@ def moment_us(at: datetime | int | None, clock: Clock) -> int:
         if at.tzinfo is None:
             raise RequestError(f"at={at.isoformat()} has no time zone; give an aware datetime or epoch microseconds", "at")
         at_us = epoch_us(at)
-    elif isinstance(at, bool) or not isinstance(at, int):
+    elif isinstance(at, bool) or not isinstance(at, _WHOLE):
         raise RequestError(f"at={at!r} is no time; give an aware datetime or epoch microseconds", "at")
     else:
-        at_us = at
+        at_us = int(at)
     if not _FIRST_US <= at_us <= _LAST_US:
         raise RequestError(f"at={at} is not in the years 1 to 9999 UTC; give an aware datetime or epoch microseconds", "at")
     return at_us

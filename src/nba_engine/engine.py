@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
 from nba_engine import backfill
-from nba_engine.asking import SystemClock, check_catalog, check_engine, check_limit, check_value, given_facts, moment_us, plain_texts, same_request
+from nba_engine.asking import SystemClock, check_catalog, check_engine, given_facts, moment_us, plain_limit, plain_texts, plain_value, same_request
 from nba_engine.catalog.catalog import Catalog
 from nba_engine.compiled import compiled_on
 from nba_engine.contact.history import History
@@ -119,7 +119,7 @@ class Engine:
         **Cost**: as README's table says (`make bench`): rules O(actions / 64 x facts), beliefs O(actions x active features), then O(survivors).
         """
         at_us = moment_us(at, self._clock)
-        check_limit(limit)
+        limit = plain_limit(limit)
         subject, channel, interaction, request_id = plain_texts(_ASKED, 1, subject, channel, interaction, request_id)
         try:
             given = given_facts(self._profile, subject, facts)
@@ -181,7 +181,7 @@ class Engine:
         from nba_engine.batch.answering import Standing, answer, with_repeats
         from nba_engine.batch.requests import interaction_keys, read, repeats
 
-        check_limit(limit)
+        limit = plain_limit(limit)
         with self._lock:
             self._require_open()
             state = self._memory.state
@@ -229,7 +229,7 @@ class Engine:
         at_us = moment_us(at, self._clock)
         decision_id, label, action, treatment, reason, agent, event_id = plain_texts(
             _TOLD, 2, decision_id, label, action, treatment, reason, agent, event_id)
-        check_value(value)
+        value = plain_value(value)
         with self._lock:
             self._require_open()
             state = self._memory.state
@@ -278,7 +278,7 @@ class Engine:
         """Every action of a decision: where it fell and all that stopped it, or its terms and rank. `print` it. Raises UnknownDecisionError."""
         with self._lock:
             self._require_open()
-            kept = self._kept(decision_id)
+            kept = self._kept(*plain_texts(["decision_id"], 1, decision_id))
         return explain(kept, self._lock, lambda: self._memory.state.beliefs)
 
     def advance(self, at: datetime | int | None = None) -> int:
