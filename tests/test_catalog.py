@@ -7,9 +7,11 @@ import subprocess
 import sys
 import warnings
 from datetime import date, datetime, timedelta, timezone
+from enum import Enum
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+import numpy as np
 import pytest
 
 from nba_engine import schema
@@ -262,6 +264,19 @@ def test_anchors_and_merge_keys(tmp_path):
     assert [(a.id, a.value, a.tags) for a in Catalog.load(path).definition.actions] == [
         ("a", 2.0, ("x",)), ("b", 2.0, ("x",)), ("c", 3.0, ("x",)), ("d", 1.0, ("x",)),
     ]  # fmt: skip
+
+
+def test_numbers_and_texts_of_other_types_are_what_they_hold():
+    """numpy's numbers where any number may stand; a member of an enumeration is its text, not its name."""
+
+    class Release(str, Enum):
+        AUTUMN = "2026-09"
+
+    policy = {"name": "p", "scope": "action", "label": "declined", "within": "1d", "count": np.int64(2)}
+    actions = [{"id": "a", "value": np.int64(3), "cost": np.float32(0.5)}, {"id": "b", "value": np.float32(2.5)}]
+    made = Catalog.from_dict({"version": Release.AUTUMN, "actions": actions, "contact_policies": [policy]})
+    assert (made.version, [a.value for a in made.definition.actions], made.definition.contact_policies[0].count) == ("2026-09", [3.0, 2.5], 2)
+    assert Catalog.from_dict({"version": np.int64(7)}).version == "7"
 
 
 def test_the_version_follows_the_definition_where_none_is_written():

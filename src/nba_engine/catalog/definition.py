@@ -9,6 +9,7 @@ here stands what was written, there what it comes to.
 
 from __future__ import annotations
 
+import numbers
 import sys
 from collections.abc import Mapping
 from datetime import date
@@ -49,10 +50,17 @@ def _several(written: object) -> object:
 
 def _value(written: object) -> float | str:
     if isinstance(written, str) and written.strip():
-        return written
+        return str.__str__(written)
+    if isinstance(written, numbers.Real) and not isinstance(written, int):
+        written = float(written)
     if isinstance(written, int | float) and not isinstance(written, bool) and abs(written) <= sys.float_info.max:
         return float(written)
     raise ValueError("a number, or the text of an expression giving one")
+
+
+def _whole(written: object) -> object:
+    """An integral number of another library as an int."""
+    return int(written) if isinstance(written, numbers.Integral) and not isinstance(written, bool) else written
 
 
 def _similar_by(written: object) -> tuple[str, ...]:
@@ -92,7 +100,9 @@ def _written_sticky(window_us: int | None) -> str:
 
 
 def _version(written: object) -> str:
-    if isinstance(written, str | date) or (isinstance(written, int) and not isinstance(written, bool)):
+    if isinstance(written, str):
+        return str.__str__(written)  # the text itself, whatever an enumeration makes of it
+    if isinstance(written, date | numbers.Integral) and not isinstance(written, bool):
         return str(written)
     raise ValueError('text; put it in quotes, such as "1.10"')
 
@@ -267,7 +277,7 @@ class ContactPolicy(Record):
     name: Name
     scope: Literal["action", "treatment", "group", "issue", "similar", "channel", "subject"]
     label: Name
-    count: Annotated[int, Strict(), Field(ge=1, le=COUNT_MAX)] = 1
+    count: Annotated[int, BeforeValidator(_whole), Strict(), Field(ge=1, le=COUNT_MAX)] = 1
     within: Duration
     suppress: Duration | None = None
     per: Literal["offer", "interaction"] = "offer"

@@ -59,7 +59,7 @@ def duration_text(duration_us: int) -> str:
 
 def parse_moment(written: object) -> date | datetime:
     """A date or a time from ISO 8601 text, a date or a datetime; ValueError for anything else."""
-    if isinstance(written, date):
+    if isinstance(written, date) and written == written:  # pandas' NaT is a date that equals nothing
         return written
     if isinstance(written, str):
         try:
