@@ -194,6 +194,12 @@ def test_numbers_and_times_that_do_not_fit():
               contact_policies=[{"name": "p", "scope": "action", "label": "declined", "within": "1d", "count": 1.5}])  # fmt: skip
 
 
+def test_a_date_that_is_none():
+    """The empty cell of a data frame is a datetime that equals nothing, itself included."""
+    missing = pytest.importorskip("pandas").NaT
+    one_fault("actions[0].valid.from", "came NaTType NaT, needed a date", actions=[{"id": "a", "valid": {"from": missing}}])
+
+
 def test_kinds_are_kept_apart():
     one_fault("actions[0].null_action", "came 1, needed true or false", actions=[{"id": "a", "null_action": 1}])
     one_fault("actions[0].lever", "came true, needed a number", actions=[{"id": "a", "lever": True}])
@@ -344,7 +350,7 @@ class TestFiles:
         (".yaml", "name: a\n---\nname: b", (2, 1), "came a second document"), (".yaml", "- a", (1, 1), "came a list, needed a mapping"),
         (".yaml", "[a]: b", (1, 1), "came a mapping or list as a key"), (".yaml", "name: *nobody", (1, 7), "the alias *nobody"),
         (".yaml", "", (None, None), "came nothing, needed a mapping"), (".json", "", (1, 1), "this is not JSON"),
-        (".json", '{"name" "a"}', (1, 9), "this is not JSON"), (".json", '{"lever": NaN}', (None, None), "this is not JSON: NaN"),
+        (".json", '{"name" "a"}', (1, 9), "this is not JSON"), (".json", '{"similarity": {"at_least": NaN}}', (1, 29), "came nan, needed"),
         (".json", "[1]", (1, 1), "came a list, needed a mapping"), (".toml", "", (None, None), "came a file that ends in '.toml'"),
     ])  # fmt: skip
     def test_files_that_are_no_catalog(self, tmp_path, suffix, text, place, message):

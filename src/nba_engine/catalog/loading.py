@@ -267,7 +267,7 @@ def read_json(text: str, name: str = "") -> Source:
     """The values of a JSON text; CatalogError for what is no JSON or too deep."""
     source = Source(name=name)
     try:
-        source.value = json.loads(text, parse_constant=_no_constant)
+        source.value = json.loads(text)
     except json.JSONDecodeError as error:
         at = (error.lineno, error.colno)
         raise _refusal(name, f"this is not JSON: {error.msg}; check quotes, commas and brackets here", at, _line_with_caret(text, at)) from error
@@ -308,10 +308,6 @@ def _mark_json(text: str, source: Source) -> None:
                     raise CatalogError([*source.faults, Fault(place_of(path), message, *at)], source.name)
                 open_.append((path, word == "{"))
                 path = path if word == "{" else (*path, 0)
-
-
-def _no_constant(word: str) -> float:
-    raise ValueError(f"{word} is no JSON number: write a finite number")
 
 
 def _line_with_caret(text: str, at: Mark | None) -> str:
