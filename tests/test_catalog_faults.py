@@ -168,7 +168,8 @@ def test_targets_of_context_weights():
 
 def test_what_must_differ():
     action = {"id": "a", "treatments": [{"id": "t", "channel": "c"}, {"id": "t", "channel": "c"}]}
-    one_fault("actions[0].treatments[1].id", "the treatment 't' stands here twice (first in above)", channels={"c": {}}, actions=[action])
+    one_fault("actions[0].treatments[1].id", "the treatment 't' stands here twice (first at actions[0].treatments[0].id): rename",
+              channels={"c": {}}, actions=[action])  # fmt: skip
     policy = {"name": "p", "scope": "action", "label": "declined", "within": "1d"}
     one_fault("contact_policies[1].name", "the contact policy 'p' stands here twice", contact_policies=[policy, policy])
     group = {"name": "g", "share": 0.1, "kind": "nothing"}
@@ -333,6 +334,11 @@ class TestFiles:
     def test_an_anchor_cannot_hold_itself(self, tmp_path):
         [fault] = faults_in(tmp_path, "actions: &a [*a]")
         assert fault[:3] == ("actions[0]", 1, 14) and "cannot hold itself" in fault[3]
+        [fault] = faults_in(tmp_path, "actions: [*a]")
+        assert fault[:3] == ("actions[0]", 1, 11) and "*a names no anchor that stands above it" in fault[3]
+
+    def test_a_key_that_is_no_text_is_told_where_its_mapping_stands(self, tmp_path):
+        assert [faults_in(tmp_path, text)[0][0] for text in ("[a]: b", "facts: {{a: b}: int}")] == ["", "facts"]
 
     @pytest.mark.parametrize("suffix", [".yaml", ".json"])
     @pytest.mark.parametrize("depth", [33, 5_000, 200_000])

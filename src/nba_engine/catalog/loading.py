@@ -192,7 +192,9 @@ class _Builder:
 
     def _alias(self, anchor: str, at: Mark) -> None:
         if anchor not in self.anchors:
-            self._refuse(f"the alias *{anchor} names something that is not complete yet: an anchor cannot hold itself", at)
+            if any(top.anchor == anchor for top in self.open):
+                self._refuse(f"the alias *{anchor} names something that is not complete yet: an anchor cannot hold itself", at)
+            self._refuse(f"the alias *{anchor} names no anchor that stands above it: write &{anchor} before what is meant", at)
         value, n_values = self.anchors[anchor]
         self.n_alias_values += n_values
         if self.n_alias_values > CATALOG_ALIAS_VALUES_MAX:
@@ -213,7 +215,9 @@ class _Builder:
         if not self.open:
             return ()
         top = self.open[-1]
-        return (*top.path, len(top.container) if isinstance(top.container, list) else str(top.key))
+        if isinstance(top.container, list):
+            return (*top.path, len(top.container))
+        return top.path if top.key is None else (*top.path, top.key)
 
     def _take_key(self, key: str, at: Mark, is_merge: bool = False) -> None:
         top = self.open[-1]

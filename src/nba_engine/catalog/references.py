@@ -11,7 +11,7 @@ from nba_engine.catalog.definition import Action, ContextWeight, Definition
 from nba_engine.catalog.durations import window_us
 from nba_engine.catalog.fact_types import name_problem
 from nba_engine.catalog.faults import Faults, shown, suggestion
-from nba_engine.catalog.loading import KeyPath
+from nba_engine.catalog.loading import KeyPath, place_of
 from nba_engine.contact.names import NO_RESPONSE, PRESENTED
 
 CROSSABLE = {"bool", "string", "int", "double", "duration", "timestamp"}
@@ -102,8 +102,8 @@ def _check_unique(kind: str, named: Iterable[tuple[KeyPath, str]], faults: Fault
     for path, name in named:
         if name in first:
             mark = faults.source.mark(first[name])
-            where = f"line {mark[0]}" if mark else "above"
-            faults.add(path, f"the {kind} {name!r} stands here twice (first in {where}): rename or remove one")
+            where = f"first in line {mark[0]}" if mark else f"first at {place_of(first[name])}"
+            faults.add(path, f"the {kind} {name!r} stands here twice ({where}): rename or remove one")
         else:
             first[name] = path
 
