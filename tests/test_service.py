@@ -187,6 +187,9 @@ def test_the_description_is_openapi_and_holds_for_every_answer(client, shop):
     for path, answer in answers.items():
         [operation] = described["paths"][path].values()
         _validate(answer, operation["responses"]["200"]["content"]["application/json"]["schema"], described)
+    asked = {"subject": "anna", "facts": None, "channel": None, "interaction": None, "request_id": None, "at": None}  # null is what is left out
+    _validate(asked, described["paths"]["/v1/decide"]["post"]["requestBody"]["content"]["application/json"]["schema"], described)
+    assert client.post("/v1/decide", asked).status == 200
     sent = described["paths"]["/v1/record"]["post"]["requestBody"]["content"]["application/json"]["schema"]
     _validate(told, sent, described)
     with pytest.raises(jsonschema.ValidationError, match="labl"):
@@ -276,6 +279,8 @@ def test_it_is_ready_when_kernels_are(monkeypatch):
                 assert (answer.status, answer.headers["retry-after"]) == (503, "1") and "GET /ready" in answer.json["detail"]
             compiled.set()
             client.wait_until_ready(30)
+            described = client.get("/openapi.json").json["paths"]
+            assert {path for path, methods in described.items() for said in methods.values() if "503" not in said["responses"]} == {"/live"}
             assert client.decide()["offers"][0]["action"] == "stay"
             assert client.ask("HEAD", "/ready").body == b""
 

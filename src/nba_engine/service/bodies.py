@@ -22,7 +22,7 @@ class DecideBody(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     """
 
     subject: str
-    facts: dict[str, Any] = {}
+    facts: dict[str, Any] | None = None
     channel: str | None = None
     limit: int = 1
     interaction: str | None = None

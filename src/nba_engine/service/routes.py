@@ -43,5 +43,5 @@ ROUTES = (
     Route("POST", "/v1/promote", "promote", "Put the catalog's challenger in charge, or its model again.", Promoted, {JSON: PromoteBody}, _READING),
     Route("GET", "/live", "live", "The process answers.", dict[str, bool], open=True),
     Route("GET", "/ready", "ready", "Kernels are compiled and time-outs caught up: it decides.", dict[str, bool], refuses=(503,), open=True),
-    Route("GET", "/openapi.json", "openapi", "This description.", dict[str, Any]),
+    Route("GET", "/openapi.json", "openapi", "This description.", dict[str, Any], refuses=(503,)),
 )  # fmt: skip
