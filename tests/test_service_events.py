@@ -117,7 +117,7 @@ WRONG = {
     "an event id of its own": ({"data": {"decision_id": "x", "label": "y", "event_id": "z"}}, 400, "data.event_id", "unknown field"),
     "data that is no JSON": ({"datacontenttype": "text/xml"}, 415, "datacontenttype", "text/xml"),
     "an unknown decision": ({"data": {"decision_id": "none", "label": "accepted"}}, 404, "decision_id", "none"),
-    "an unknown label": ({"data": {"decision_id": "MADE", "label": "acepted"}}, 422, None, "did you mean"),
+    "an unknown label": ({"data": {"decision_id": "MADE", "label": "acepted"}}, 422, "label", "did you mean"),
 }
 
 

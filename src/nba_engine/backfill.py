@@ -241,7 +241,7 @@ def _check_known(column: Any, known: Any, what: str) -> None:
         if len(rows):
             if what == "channel":
                 raise RequestError(f"row {rows[0]}: channel {text!r} is not in the catalog", "table")
-            raise OutcomeError(f"row {rows[0]}: {what} {text!r} is not {'an outcome' if what == 'label' else 'a reason'} of the catalog")
+            raise OutcomeError(f"row {rows[0]}: {what} {text!r} is not {'an outcome' if what == 'label' else 'a reason'} of the catalog", what)
 
 
 def _treatments(actions: Any, treatments: Any, channels: Any, plan: Plan) -> Any:

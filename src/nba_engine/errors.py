@@ -8,7 +8,7 @@
     ├── FactsError            a fact of the wrong type; carries its name
     ├── RequestError          an argument that cannot be meant: an unknown channel, a time without a zone, a number for a text
     ├── UnknownDecisionError  no such decision, or one that is no longer kept
-    ├── OutcomeError          an outcome that does not fit its decision or the catalog
+    ├── OutcomeError          an outcome that does not fit its decision or the catalog; carries the name of the part that does not
     ├── StoreError            the store cannot be opened, read or written
     └── ReplayError           a log that cannot be read as decisions
 
@@ -114,7 +114,12 @@ class UnknownDecisionError(NbaError):
 
 
 class OutcomeError(NbaError):
-    """An outcome that does not fit: an unknown label, reason or action, or a slate that leaves it open which offer is meant."""
+    """An outcome that does not fit: an unknown label, reason or action, or a slate that leaves it open which offer is meant; `argument` is the
+    part of the outcome that does not."""
+
+    def __init__(self, message: str, argument: str) -> None:
+        self.argument = argument
+        super().__init__(message)
 
 
 class StoreError(NbaError):

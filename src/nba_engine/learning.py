@@ -83,11 +83,12 @@ def meant(kept: Kept, action: str | None, treatment: str | None) -> OfferState:
         return found[0]
     offered = ", ".join(o.record.action for o in kept.offers)
     if not kept.offers:
-        raise OutcomeError(f"decision {kept.decision.id} offered nothing, so nothing can have been answered")
+        raise OutcomeError(f"decision {kept.decision.id} offered nothing, so nothing can have been answered", "decision_id")
     if not found:
         named = " as ".join(repr(name) for name in (action, treatment) if name is not None)
-        raise OutcomeError(f"decision {kept.decision.id} did not offer {named}; it offered {offered}")
-    raise OutcomeError(f"decision {kept.decision.id} offered {offered}; say which one is meant with action=")
+        wrong = "action" if treatment is None or action not in (None, *(o.record.action for o in kept.offers)) else "treatment"
+        raise OutcomeError(f"decision {kept.decision.id} did not offer {named}; it offered {offered}", wrong)
+    raise OutcomeError(f"decision {kept.decision.id} offered {offered}; say which one is meant with action=", "action")
 
 
 def known(state: State, label: str, reason: str | None) -> OutcomeSpec:
@@ -95,19 +96,19 @@ def known(state: State, label: str, reason: str | None) -> OutcomeSpec:
     definition = state.plan.catalog.definition
     spec = definition.outcomes.get(label)
     if spec is None:
-        raise OutcomeError(f"label {label!r} is not an outcome of the catalog{_suggestion(label, definition.outcomes)}")
+        raise OutcomeError(f"label {label!r} is not an outcome of the catalog{_suggestion(label, definition.outcomes)}", "label")
     if reason is not None and reason not in definition.reasons:
-        raise OutcomeError(f"reason {reason!r} is not a reason of the catalog{_suggestion(reason, definition.reasons)}")
+        raise OutcomeError(f"reason {reason!r} is not a reason of the catalog{_suggestion(reason, definition.reasons)}", "reason")
     return spec
 
 
 def check_fits(offer: OfferState, spec: OutcomeSpec, outcome: Outcome) -> None:
     """OutcomeError where a known label and reason do not fit the offer as it stands."""
     if spec.exposure is not None and outcome.reason is not None:
-        raise OutcomeError(f"label {outcome.label!r} says what was shown, not what was answered; a reason goes with an answer")
+        raise OutcomeError(f"label {outcome.label!r} says what was shown, not what was answered; a reason goes with an answer", "reason")
     if spec.revokes is not None and offer.label not in (spec.revokes, outcome.label):
         told = f"the answer to {outcome.action!r} is {offer.label!r}; record that first"
-        raise OutcomeError(f"{outcome.label!r} takes back {spec.revokes!r}, but {told}")
+        raise OutcomeError(f"{outcome.label!r} takes back {spec.revokes!r}, but {told}", "label")
 
 
 def repeated(kept: Kept, offer: OfferState, spec: OutcomeSpec, outcome: Outcome) -> Receipt | None:
@@ -115,7 +116,7 @@ def repeated(kept: Kept, offer: OfferState, spec: OutcomeSpec, outcome: Outcome)
     if outcome.event_id is not None:
         before = kept.events.get(outcome.event_id)
         if before is not None and before.action != outcome.action:
-            raise OutcomeError(f"event_id {outcome.event_id!r} came with {before.action!r} before; give every event an id of its own")
+            raise OutcomeError(f"event_id {outcome.event_id!r} came with {before.action!r} before; give every event an id of its own", "event_id")
         return None if before is None else replace(before, duplicate=True, learned=False)
     shown = spec.exposure == PRESENTED and offer.presented_at_us is not None
     if shown or (offer.label == outcome.label and offer.reason == outcome.reason):

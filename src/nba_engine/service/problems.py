@@ -71,12 +71,10 @@ def _status_and_field(error: NbaError) -> tuple[int, str | None]:
             return 404, "decision_id"
         case RequestError(argument="request_id"):
             return 409, "request_id"
-        case RequestError():
+        case RequestError() | OutcomeError():
             return 422, error.argument
         case FactsError():
             return 422, f"facts.{error.fact}" if error.fact else "facts"
-        case OutcomeError():
-            return 422, None
         case StoreError():
             return 503, None
         case _:
