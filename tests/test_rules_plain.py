@@ -6,8 +6,10 @@ import math
 import random
 import sys
 from datetime import UTC, datetime, timedelta, timezone
+from enum import Enum
 from typing import Any
 
+import numpy as np
 import pytest
 
 from nba_engine.errors import ParseError, RuleError
@@ -145,6 +147,20 @@ def test_values_come_in_and_go_out() -> None:
     assert evaluate_expression("x", {"x": (1, {"a": [True]})}) == [1, {"a": [True]}]
     assert type(evaluate_expression("x + 1u", {"x": UInt(2)})) is UInt
     assert evaluate_expression("timestamp('2026-01-01T00:00:00.123456789Z')", {}).microsecond == 123456
+
+
+class Tariff(str, Enum):
+    GOLD = "gold"
+
+
+@pytest.mark.parametrize(("value", "plain"), [
+    (Tariff.GOLD, "gold"), (np.str_("gold"), "gold"), (np.bool_(True), True), (np.float32(0.5), 0.5), (np.int64(3), 3), ([Tariff.GOLD], ["gold"]),
+    ({Tariff.GOLD: 1}, {"gold": 1}),
+])  # fmt: skip
+def test_values_of_other_types_are_what_they_hold(value: Any, plain: Any) -> None:
+    """A member of an enumeration was its name, `Tariff.GOLD`; a bool and a float32 of numpy were no values."""
+    found = evaluate_expression("x", {"x": value})
+    assert found == plain and type(found) is type(plain) and evaluate_expression("x == y", {"x": value, "y": plain})
 
 
 @pytest.mark.parametrize("value", [datetime(2026, 1, 1), 2**63, object(), {1, 2}, timedelta(days=200_000)])

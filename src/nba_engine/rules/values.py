@@ -7,6 +7,7 @@ Map keys that are bools are kept as BoolKey, because Python takes True and 1 for
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -160,11 +161,17 @@ def from_python(value: Any, depth: int = 0) -> Any:
         return [from_python(item, depth + 1) for item in value]
     if isinstance(value, Mapping):
         return {map_key(from_python(key)): from_python(item, depth + 1) for key, item in value.items()}
-    for base in (str, bytes, float, int):
+    if isinstance(value, str):
+        return str.__str__(value)  # the text itself, whatever a subclass such as an enumeration makes of it
+    for base in (bytes, float, int):
         if isinstance(value, base):
             return from_python(base(value), depth)
+    if kind.__module__ == "numpy" and kind.__name__ in ("bool", "bool_"):
+        return bool(value)
     if hasattr(value, "__index__"):
         return from_python(int(value), depth)
+    if isinstance(value, numbers.Real):
+        return float(value)
     raise EvaluationError(f"a {kind.__name__} is not a value of the rule language")
 
 
