@@ -39,7 +39,7 @@ def refused(answer):
     (b'{"subject": 7}', "subject", "Expected `str`, got `int`"),
     (b'{"subject": "anna", "limit": "3"}', "limit", "Expected `int`, got `str`"),
     (b'{"subject": "anna", "limit": true}', "limit", "got `bool`"),
-    (b'{"subject": "anna", "facts": [1]}', "facts", "Expected `object`, got `array`"),
+    (b'{"subject": "anna", "facts": [1]}', "facts", "Expected `object | null`, got `array`"),
     (b'{"subject": "anna", "facts": {"age": 1e999}}', "facts[...]", "out of range"),
     (b'{"subject": "anna", "at": "tomorrow"}', "at", "RFC3339"),
     (b'{"subject": "anna", "at": "2026-03-02T12:00:00"}', "at", "timezone"),
