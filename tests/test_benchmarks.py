@@ -80,7 +80,9 @@ def test_a_learner_goes_on_with_a_cross(monkeypatch):
     rows = play.encode(facts, types)
     features = Features(rows.columns)
     learner = crossing.Watching(rows, features, play.probit(features, play.one_group(2)), 2)
+    prior = learner.model._prior.copy()
     learner._cross(("x1", "x3"))
+    assert learner.model._prior.tolist() == prior.tolist()
     for i in range(40):
         learner.predict(i)
         learner.learn(i, i % 2, 1.0)

@@ -66,7 +66,7 @@ class Watching(play.Learner):
     def _cross(self, pair: tuple[str, str]) -> None:
         before, state, watch, found = self.features.names, self.model.state(), self.watch, self.found
         features, entities = self.features.crossed(*pair), list(range(len(state["sums"])))
-        model = play.probit(features, self.model._paths)
+        model = play.probit(features, play.one_group(len(self._candidates)))
         model.load(carried(state, Probit.axes, before, entities, features.names, entities))
         self.__init__(self.rows, features, model, len(self._candidates))
         self.watch, self.found = watch, found
