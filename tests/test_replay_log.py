@@ -137,6 +137,26 @@ def test_distributions_give_probabilities_and_support(form: str) -> None:
     assert rows.unsupported is not None and rows.unsupported == pytest.approx([0.2, 0.0])
 
 
+@pytest.mark.parametrize("form", ["list", "map", "json"])
+@pytest.mark.parametrize("write", [int, str, float], ids=["int", "text", "float"])
+def test_an_action_is_found_in_a_distribution_however_its_number_is_written(form: str, write: type) -> None:
+    """A CSV has whole numbers, or texts, or (where a row names none) numbers with a point, beside places of lists or names in objects."""
+    actions, laws = [7, 2, 0, 2], [{str(a): (a + 1) / 100 for a in places} for places in ([*range(10)], [*range(10)], [*range(9, -1, -1)], [2, 7, 0])]
+    if form == "list":
+        pmfs = pa.array([[(a + 1) / 100 for a in range(10)]] * 4)
+    elif form == "map":
+        pmfs = pa.array([list(law.items()) for law in laws], pa.map_(pa.string(), pa.float64()))
+    else:
+        pmfs = pa.array([json.dumps(law) for law in laws])
+    log = Log.read(pa.table({"reward": [1.0] * 4, "action": [write(a) for a in actions], "pmf_log": pmfs, "p_target": [0.5] * 4}))
+    assert log.rows().p_log == pytest.approx([0.08, 0.03, 0.01, 0.03])
+
+
+def test_a_list_has_no_place_for_an_action_with_a_name() -> None:
+    with pytest.raises(ReplayError, match="column pmf_log holds lists, .* an action is called 'card'; give maps"):
+        _ = Log.read({"reward": [1.0, 0.0], "action": ["0", "card"], "pmf_log": [[0.5, 0.5]] * 2, "p_target": [0.5] * 2}).table
+
+
 def test_what_is_odd_about_distributions_is_named() -> None:
     pmf = [{"a": 0.5, "b": 0.5}, {"a": 1.0}, {"a": 0.5, "b": 0.1}, {"a": 0.5, "b": 0.5}, None]
     maps = pa.array([None if one is None else list(one.items()) for one in pmf], pa.map_(pa.string(), pa.float64()))

@@ -6,6 +6,7 @@ A distribution is a list (the action is a position in it), a map or struct (the 
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -50,7 +51,7 @@ class Pmf:
 
 
 class Numbering:
-    """Numbers of actions: a position stands for itself, names are numbered as they come."""
+    """Numbers of actions, by their names as they come. A position's name is its number: 7, 7.0 and '7' are one action, whoever wrote them."""
 
     def __init__(self) -> None:
         self._names: dict[str, int] = {}
@@ -76,26 +77,40 @@ class Numbering:
             return Pmf(n, row, self.numbers(whole.keys[inside]), _float(whole.items[inside], name))
         flat = whole.flatten()
         first = np.cumsum(lengths) - lengths
-        return Pmf(n, row, np.arange(len(row)) - np.repeat(first, lengths), _float(flat, name))
+        named = next((text for text in self._names if not re.fullmatch("-?[0-9]+", text)), None)
+        if named is not None:
+            raise ReplayError(f"column {name} holds lists, whose places are the actions 0, 1, 2 ..., and an action is called {named!r}; "
+                              "give maps, or JSON objects, that name their actions")
+        own = np.array([self._number(str(place)) for place in range(lengths.max(initial=0))], np.int64)
+        return Pmf(n, row, own[np.arange(len(row)) - np.repeat(first, lengths)], _float(flat, name))
 
     def numbers(self, names: pa.Array | pa.ChunkedArray) -> Ints:
         """The number of each action; -1 for null."""
         import pyarrow as pa
 
         whole = one_array(names)
-        if pa.types.is_integer(whole.type):
-            return np.asarray(whole.fill_null(-1)).astype(np.int64)
-        coded = whole if pa.types.is_dictionary(whole.type) else whole.cast(pa.string()).dictionary_encode()
-        own = [-1 if text is None else self._names.setdefault(text, len(self._names)) for text in coded.dictionary.to_pylist()]
+        coded = whole if pa.types.is_dictionary(whole.type) else whole.dictionary_encode()
+        own = [-1 if text is None else self._number(text) for text in _texts(coded.dictionary)]
         return np.array([*own, -1], np.int64)[np.asarray(coded.indices.fill_null(len(own)))]
+
+    def _number(self, name: str) -> int:
+        return self._names.setdefault(name, len(self._names))
 
     def _of_struct(self, whole: pa.Array, name: str) -> Pmf:
         n, fields = len(whole), [field.name for field in whole.type]
         p = np.stack([_float(whole.field(i), name) for i in range(len(fields))], axis=1) if fields else np.zeros((n, 0))
         known = ~np.isnan(p) & ~whole.is_null().to_numpy(zero_copy_only=False)[:, None]
-        own = np.array([self._names.setdefault(field, len(self._names)) for field in fields], np.int64)
+        own = np.array([self._number(field) for field in fields], np.int64)
         row, place = np.nonzero(known)
         return Pmf(n, row, own[place], p[known])
+
+
+def _texts(names: pa.Array) -> list[str | None]:
+    import pyarrow as pa
+
+    if not pa.types.is_floating(names.type):
+        return names.cast(pa.string()).to_pylist()
+    return [None if value is None or value != value else str(int(value)) if value.is_integer() else str(value) for value in names.to_pylist()]
 
 
 def _parsed(texts: pa.Array, name: str) -> pa.Array:
