@@ -18,7 +18,7 @@ from nba_engine.rules.parsing import parse
 from nba_engine.rules.plain import evaluate
 from tests.test_catalog import PUBLIC_EXAMPLE
 
-FACTS = {"age": "int", "bill": "double", "tariff": "string", "vip": "bool", "products": "list<string>", "address": {"type": {"city": "string"}}}
+FACTS = {"age": "int", "bill": "double", "tariff": "string", "vip": "bool", "products": "list<string>", "address": {"type": {"city": "string", "zip": "string"}}}
 TYPES = {"age": schema.INT, "bill": schema.DOUBLE, "tariff": schema.STRING, "vip": schema.BOOL, "end": schema.TIMESTAMP,
          "products": schema.list_of(schema.STRING), "u": schema.UINT, "address": schema.struct_of({"city": schema.STRING})}  # fmt: skip
 
@@ -188,6 +188,7 @@ def test_what_has_no_effect_or_a_strange_one():
     ("age >= 18", "age > 20", False), ("age == null", "age > 3", False), ("!has(age)", "age != 4", False),
     ("vip || age > 9", "vip || age > 3", False),
     ("vip", "age > 3 || age <= 3", False), ("bill >= 2.0", "!(bill < 1.0)", True),
+    ("address.city == 'x'", "address.city in ['x', 'y']", True), ("address.city == 'x'", "address.zip == 'x' || address.zip != 'x'", False),
 ])  # fmt: skip
 def test_rules_that_follow_from_the_groups(above, own, follows):
     issues = {"sales": {"groups": {"net": {"eligibility": above}}}}

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from nba_engine import schema
+from nba_engine.rules.deciding import facts_in
 from nba_engine.rules.normal import Formula, Leaf, Normalizer
 from nba_engine.rules.slots import constant_of, dotted_name, names_in
 from nba_engine.rules.syntax import NULL, Call, Has, ListLiteral, Literal, Macro, Node, walk
@@ -129,7 +130,7 @@ def implies(types: Mapping[str, schema.Type], given: Iterable[Node], rule: Node)
     That takes that no fact is left unknown: those of `given` that are true only of facts that have values must read the facts of `rule`.
     """
     given = list(given)
-    if not names_in(rule) <= {name for node in given if _needs_values(node) for name in names_in(node)}:
+    if not _read(rule) <= {name for node in given if _needs_values(node) for name in _read(node)}:
         return False
     normalizer = Normalizer()
     formulas = [normalizer.formula(node) for node in (*given, Call("!_", (rule,)))]
@@ -144,6 +145,11 @@ def never_true(types: Mapping[str, schema.Type], node: Node) -> bool:
 def never_false(types: Mapping[str, schema.Type], node: Node) -> bool:
     """Whether `node` certainly is false of nobody; of whom a fact is not known it may still be unknown."""
     return never_true(types, Call("!_", (node,)))
+
+
+def _read(node: Node) -> set[str | None]:
+    """The facts that `node` reads, a field for itself: that one of them has a value says nothing of the others."""
+    return {dotted_name(fact) for fact in facts_in(node)}
 
 
 def _needs_values(node: Node) -> bool:
