@@ -18,7 +18,8 @@ from nba_engine.rules.parsing import parse
 from nba_engine.rules.plain import evaluate
 from tests.test_catalog import PUBLIC_EXAMPLE
 
-FACTS = {"age": "int", "bill": "double", "tariff": "string", "vip": "bool", "products": "list<string>", "address": {"type": {"city": "string", "zip": "string"}}}
+FACTS = {"age": "int", "bill": "double", "tariff": "string", "vip": "bool", "products": "list<string>",
+         "address": {"type": {"city": "string", "zip": "string"}}}  # fmt: skip
 TYPES = {"age": schema.INT, "bill": schema.DOUBLE, "tariff": schema.STRING, "vip": schema.BOOL, "end": schema.TIMESTAMP,
          "products": schema.list_of(schema.STRING), "u": schema.UINT, "address": schema.struct_of({"city": schema.STRING})}  # fmt: skip
 
@@ -59,7 +60,9 @@ def test_a_finding_reads_aloud():
     ["1 > 2"], ["'a' == 'b'"], ["!(1 < 2)"], ["u < 0u"], ["age == 2.5"], ["age in [0.5, 1.5]"], ["age > 9223372036854775807"],
     ["age < -9223372036854775808"], ["u > 18446744073709551615u"], ["age > 1e300"], ["size(products) < 0"],
     ["size(products) > 2", "products.size() < 2"],
-    ["age != age"], ["tariff > tariff"], ["bill < bill"], ["!has(address)", "address.city == 'x'"], ["address.city == 'x'", "!has(address)"],
+    ["age != age"], ["tariff > tariff"], ["bill < bill"], ["vip != true", "vip != false"], ["!(bill < 5.0)", "bill < 2.0"],
+    ["bill < 2.0", "!(bill < 5.0)"], ["!(bill < 5.0) && (vip ? bill < 2.0 : bill < 3.0)"], ["!has(bill)", "!(bill < 5.0)"],
+    ["!has(address)", "address.city == 'x'"], ["address.city == 'x'", "!has(address)"],
     ["address == null", "address.city == 'x'"], ["has(address.city)", "!has(address)"], ["age == 9223372036854775808.0", "age < 9223372036854775807"],
 ])  # fmt: skip
 def test_rules_that_cannot_hold_together(rules):
@@ -188,6 +191,8 @@ def test_what_has_no_effect_or_a_strange_one():
     ("age >= 18", "age > 20", False), ("age == null", "age > 3", False), ("!has(age)", "age != 4", False),
     ("vip || age > 9", "vip || age > 3", False),
     ("vip", "age > 3 || age <= 3", False), ("bill >= 2.0", "!(bill < 1.0)", True),
+    ("bill < 50.0", "bill < 90.0", True), ("bill != 50.0", "bill < 90.0 || bill >= 90.0", False), ("vip != false", "vip == true", True),
+    ("has(age) && age >= 18", "age >= 18", True), ("has(age)", "age >= 18 || age < 18", False),
     ("address.city == 'x'", "address.city in ['x', 'y']", True), ("address.city == 'x'", "address.zip == 'x' || address.zip != 'x'", False),
 ])  # fmt: skip
 def test_rules_that_follow_from_the_groups(above, own, follows):

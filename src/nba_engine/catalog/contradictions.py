@@ -2,7 +2,7 @@
 
 A fact starts with all that its type can hold; every comparison with a constant narrows what it may still be, and where nothing is left, the rules
 contradict each other. Conditions without facts are worked out. Between facts nothing is concluded, so what is called contradictory is so, and what
-is not may still be. Comparisons that NaN could escape are left out.
+is not may still be. What NaN fulfils too, such as `!(bill < 90.0)`, counts once another comparison says that the fact is a number.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ from nba_engine.rules.values import INT_MAX, INT_MIN, UINT_MAX, order_key
 
 _TURNED = {"_<_": "_>_", "_<=_": "_>=_", "_>_": "_<_", "_>=_": "_<=_", "_==_": "_==_", "_!=_": "_!=_"}
 _NEGATED = {"_<_": "_>=_", "_<=_": "_>_", "_>_": "_<=_", "_>=_": "_<_", "_==_": "_!=_", "_!=_": "_==_"}
+_ORDERS = ("_<_", "_<=_", "_>_", "_>=_")
 _RANGE_LISTED_MAX = 64
 _SIZE = "size("
-_LIMITS = {"int": (INT_MIN, False, INT_MAX, False), "uint": (0, False, UINT_MAX, False)}
-"""Lower and upper end of what a type can hold, and whether they are left out."""
+_LIMITS = {"int": (INT_MIN, False, INT_MAX, False), "uint": (0, False, UINT_MAX, False), "bool": (None, False, None, False, frozenset((False, True)))}
+"""Lower and upper end of what a type can hold, and whether they are left out; then all that it can hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +69,11 @@ class Possible:
     types: Mapping[str, schema.Type]
     domains: dict[str, Domain] = field(default_factory=dict)
     signs: dict[Node, tuple[bool, str]] = field(default_factory=dict)
+    of_numbers: list[tuple[str, str, Any, str]] = field(default_factory=list)
+    """Fact, relation, constant and rule of what narrows a fact only where it is not NaN."""
 
     def copy(self) -> Possible:
-        return Possible(self.types, dict(self.domains), dict(self.signs))
+        return Possible(self.types, dict(self.domains), dict(self.signs), list(self.of_numbers))
 
     def fix(self, name: str, values: Iterable[Any]) -> None:
         """Say from outside what a fact can be."""
@@ -87,6 +90,9 @@ class Possible:
             elif isinstance(part, Formula):
                 waiting.append((rule, part))
             elif (clash := self._add(part, rule)) is not None:
+                return clash
+        for name, relation, constant, rule in self.of_numbers:
+            if self._is_number(name) and (clash := self._narrow(name, relation, constant, rule)) is not None:
                 return clash
         for rule, either in waiting:
             clashes = [self.copy().contradiction([(rule, part)]) for part in either.parts]
@@ -109,7 +115,14 @@ class Possible:
             for n in range(1, len(parts)):
                 if (clash := self._narrow(".".join(parts[:n]), "given", True, rule)) is not None:
                     return clash
+        if not leaf.positive and relation in _ORDERS and _kind(name, self.types) == "double":
+            self.of_numbers.append((name, relation, constant, rule))
+            relation, constant = "given", True
         return self._narrow(name, relation, constant, rule)
+
+    def _is_number(self, name: str) -> bool:
+        domain = self.domains.get(name)
+        return domain is not None and not (domain.lower is None and domain.upper is None and domain.allowed is None)
 
     def _narrow(self, name: str, relation: str, constant: Any, rule: str) -> tuple[str, ...] | None:
         old = self.domains.get(name) or Domain(*_LIMITS.get(_kind(name, self.types) or "", ()))
@@ -129,7 +142,7 @@ def implies(types: Mapping[str, schema.Type], given: Iterable[Node], rule: Node)
 
     That takes that no fact is left unknown: those of `given` that are true only of facts that have values must read the facts of `rule`.
     """
-    given = list(given)
+    given = [part for node in given for part in _conjuncts(node)]
     if not _read(rule) <= {name for node in given if _needs_values(node) for name in _read(node)}:
         return False
     normalizer = Normalizer()
@@ -150,6 +163,18 @@ def never_false(types: Mapping[str, schema.Type], node: Node) -> bool:
 def _read(node: Node) -> set[str | None]:
     """The facts that `node` reads, a field for itself: that one of them has a value says nothing of the others."""
     return {dotted_name(fact) for fact in facts_in(node)}
+
+
+def _conjuncts(node: Node) -> list[Node]:
+    """What must hold for `node` to hold: the parts of an `&&`, or the node itself."""
+    found, waiting = [], [node]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, Call) and part.function == "_&&_":
+            waiting += part.arguments
+        else:
+            found.append(part)
+    return found
 
 
 def _needs_values(node: Node) -> bool:
@@ -215,10 +240,7 @@ def _comparison(name: str, relation: str, right: Node, positive: bool, kind: str
     constant = constant_of(right)
     if constant is None or constant != constant:
         return None
-    if not positive:
-        if kind == "double" and relation not in ("_==_", "_!=_"):
-            return None  # NaN is neither below nor above
-        relation = _NEGATED[relation]
+    relation = relation if positive else _NEGATED[relation]
     return name, relation, order_key(constant, kind or "")
 
 
