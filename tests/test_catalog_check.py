@@ -192,6 +192,8 @@ def test_what_has_no_effect_or_a_strange_one():
     ("vip || age > 9", "vip || age > 3", False),
     ("vip", "age > 3 || age <= 3", False), ("bill >= 2.0", "!(bill < 1.0)", True),
     ("bill < 50.0", "bill < 90.0", True), ("bill != 50.0", "bill < 90.0 || bill >= 90.0", False), ("vip != false", "vip == true", True),
+    ("!(age >= 3 && age <= 9) && vip && bill < 2.0", "!(age >= 3 && age <= 9) && vip", True),
+    ("age < 3 || age > 9", "(age < 4 || age > 9) && vip", False),
     ("has(age) && age >= 18", "age >= 18", True), ("has(age)", "age >= 18 || age < 18", False),
     ("address.city == 'x'", "address.city in ['x', 'y']", True), ("address.city == 'x'", "address.zip == 'x' || address.zip != 'x'", False),
 ])  # fmt: skip

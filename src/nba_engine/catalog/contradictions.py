@@ -146,8 +146,9 @@ def implies(types: Mapping[str, schema.Type], given: Iterable[Node], rule: Node)
     if not _read(rule) <= {name for node in given if _needs_values(node) for name in _read(node)}:
         return False
     normalizer = Normalizer()
-    formulas = [normalizer.formula(node) for node in (*given, Call("!_", (rule,)))]
-    return Possible(types).contradiction((str(i), formula) for i, formula in enumerate(formulas)) is not None
+    held = [normalizer.formula(node) for node in given]
+    turned = [normalizer.formula(Call("!_", (part,))) for part in _conjuncts(rule)]
+    return all(Possible(types).contradiction(("", formula) for formula in (*held, one)) is not None for one in turned)
 
 
 def never_true(types: Mapping[str, schema.Type], node: Node) -> bool:
