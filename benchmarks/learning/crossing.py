@@ -3,7 +3,7 @@
 Six actions, ten facts (five normal numbers, five texts of four values), 20,000 interactions. Two facts turn one another's effect around, for
 some actions one way and for others the other way; the rest matters little. The model chooses by itself (play.py), three times: without crosses,
 with the right cross declared, and looking for it. The number: what looking for it gains over doing without, as a share of what declaring gains,
-of the summed mean rewards of 8 worlds: even in four, luck moves the share by a quarter. Behind it: after how many interactions the right pair was
+of the summed mean rewards of 8 worlds, which leaves it a standard error of .08. Behind it: after how many interactions the right pair was
 found, and how many pairs were found besides.
 Where it loses: one pair in each world, of strong effect, found once and for all.
 """
