@@ -120,6 +120,17 @@ def test_contradictions_are_told_at_the_highest_place():
     ]
 
 
+@pytest.mark.parametrize(("rules", "cause"), [
+    (["has(age)", "age <= 3", "age > 5"], "actions[0].eligibility[1] and actions[0].eligibility[2] contradict each other"),
+    (["vip", "vip", "vip != true"], "actions[0].eligibility[1] and actions[0].eligibility[2] contradict each other"),
+    (["age != 4", "age == 1.5"], "actions[0].eligibility[1] is never true"),
+    (["tariff != ''", "tariff == 'a'", "vip", "tariff == 'b'"], "actions[0].eligibility[1] and actions[0].eligibility[3] contradict each other"),
+])  # fmt: skip
+def test_only_rules_that_take_part_are_named(rules, cause):
+    errors = [message for severity, _, message in findings(actions=[{"id": "a", "eligibility": rules}]) if severity == "error"]
+    assert errors == [f"this action can never be offered: {cause}"]
+
+
 def test_treatments_that_no_channel_lets_through():
     channels = {"call": {}, "web": {}, "mail": {"direction": "outbound", "consent": "vip"}}
     treatments = [{"id": name, "channel": name} for name in channels]

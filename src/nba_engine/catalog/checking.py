@@ -61,7 +61,7 @@ def _unreachable(catalog: Catalog) -> Iterator[Finding]:
         return [(catalog.place(p), normalizer.formula(catalog.rule(text).node, text)) for p, text in engagement_rules(path, record)]
 
     def clash(rules: Rules, path: KeyPath, what: str) -> Finding | None:
-        places = Possible(catalog.types).contradiction(rules)
+        places = Possible(catalog.types).cause(rules)
         return None if places is None else Finding("error", catalog.place(path), f"{what}: {_cause(places)}")
 
     above: dict[tuple[str | None, str | None], Rules | None] = {(None, None): []}
@@ -106,7 +106,7 @@ def _unreachable_forms(catalog: Catalog, action: Action, path: KeyPath, rules: R
         possible = Possible(catalog.types)
         possible.fix("channel", [treatment.channel])
         possible.fix("direction", [channel.direction])
-        places = possible.contradiction([*rules, *own_rules[k], *agreed])
+        places = possible.cause([*rules, *own_rules[k], *agreed])
         if places is not None:
             message = f"this treatment can never be offered on the channel {treatment.channel!r}: {_cause(places)}"
             closed.append(Finding("warning", catalog.place((*path, "treatments", k)), message))
@@ -117,7 +117,7 @@ def _unreachable_forms(catalog: Catalog, action: Action, path: KeyPath, rules: R
         possible = Possible(catalog.types)
         possible.fix("channel", channels)
         possible.fix("direction", {channel.direction for channel in channels.values()})
-        places = possible.contradiction(rules)
+        places = possible.cause(rules)
         if places is not None:
             yield Finding("error", catalog.place(path), f"this action can never be offered on any declared channel: {_cause(places)}")
 

@@ -8,7 +8,7 @@ is not may still be. What NaN fulfils too, such as `!(bill < 90.0)`, counts once
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -78,6 +78,18 @@ class Possible:
     def fix(self, name: str, values: Iterable[Any]) -> None:
         """Say from outside what a fact can be."""
         self.domains[name] = Domain(allowed=frozenset(values), given=True)
+
+    def cause(self, rules: Sequence[tuple[str, Formula | Leaf]]) -> tuple[str, ...] | None:
+        """As `contradiction`, but adding nothing, and naming only rules without which the others might hold.
+
+        Cost: that of `contradiction` once more for each that is named."""
+        named = self.copy().contradiction(rules)
+        kept = [rule for rule in rules if rule[0] in (named or ())]
+        for name in named or ():
+            others = [rule for rule in kept if rule[0] != name]
+            if others and self.copy().contradiction(others) is not None:
+                kept = others
+        return None if named is None else tuple(name for name in named if any(name == rule for rule, _ in kept))
 
     def contradiction(self, rules: Iterable[tuple[str, Formula | Leaf]]) -> tuple[str, ...] | None:
         """Add the rules (name and normal form); the names of those that cannot hold together, or None. Cost: O(conditions)."""
