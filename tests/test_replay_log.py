@@ -152,6 +152,13 @@ def test_an_action_is_found_in_a_distribution_however_its_number_is_written(form
     assert log.rows().p_log == pytest.approx([0.08, 0.03, 0.01, 0.03])
 
 
+def test_a_name_that_yaml_would_change_is_told_in_quotes(tmp_path: Path) -> None:
+    with pytest.raises(ReplayError, match="a file that says p_log: ' p-log'"):
+        Log.read({"reward": [1.0], " p-log": [0.5], "p_target": [0.5]})
+    (tmp_path / "columns.yaml").write_text("p_log: ' p-log'\n")
+    assert Log.read({"reward": [1.0], " p-log": [0.5], "p_target": [0.5]}, columns=tmp_path / "columns.yaml").rows().p_log.tolist() == [0.5]
+
+
 def test_a_list_has_no_place_for_an_action_with_a_name() -> None:
     with pytest.raises(ReplayError, match="column pmf_log holds lists, .* an action is called 'card'; give maps"):
         _ = Log.read({"reward": [1.0, 0.0], "action": ["0", "card"], "pmf_log": [[0.5, 0.5]] * 2, "p_target": [0.5] * 2}).table

@@ -82,7 +82,8 @@ def resembling(ours: str, known: Sequence[str]) -> str:
     near = _near(ours, known)
     if near is None:
         return f"; it has {', '.join(known)}. Say which one it is: columns={{{ours!r}: ...}}, or --columns and a file that says {ours}: ..."
-    return f"; {near!r} looks like it: if it is, say columns={{{ours!r}: {near!r}}}, or --columns and a file that says {ours}: {near}"
+    as_yaml = near if re.fullmatch(r"\w+([ .-]\w+)*", near) else repr(near)
+    return f"; {near!r} looks like it: if it is, say columns={{{ours!r}: {near!r}}}, or --columns and a file that says {ours}: {as_yaml}"
 
 
 def missing(ours: str, known: Sequence[str]) -> ReplayError:
