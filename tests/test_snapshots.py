@@ -70,6 +70,7 @@ def test_snapshots_change_nothing_and_are_what_the_entries_add_up_to(tmp_path, m
     straight.flush()
     straight._memory._journal._release()
     monkeypatch.setattr(snapshots, "ENTRIES_MAX", 7)
+    monkeypatch.setattr(snapshots, "BYTES_PER_ENTRY", 1_000_000)  # however large: every ten interactions take one step of two at the least
     live = engine(store=tmp_path / "b", sync="os", seed=5)
     saved = []
     for first in range(0, 150, 10):
@@ -121,7 +122,7 @@ def test_a_process_killed_at_any_moment_of_a_snapshot_loses_no_answer(tmp_path, 
     done = subprocess.run([sys.executable, "-c", WORK.replace("{how}", KILLED_AT[how]), str(tmp_path)], capture_output=True, text=True, timeout=120)
     assert done.returncode == -9, done.stderr
     told = [int(line) for line in done.stdout.split()]
-    assert told[-1] >= 40
+    assert told[-1] >= 38  # the last answered of the first 40: it may die before another answer
     recovered = engine(store=tmp_path, sync="os", seed=5)
     told_of = [entries.unpack_outcome(entry.payload)[0].event_id for entry in recovered._memory._journal.read(0, (entries.OUTCOME,))]
     assert {int(event.split()[0]) for event in told_of if event} >= set(told)
