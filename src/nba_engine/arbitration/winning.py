@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nba_engine.numerics.kernel import kernel, scalar
+from nba_engine.numerics.normal import fast_log_cdf
 
 Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.uint8]
@@ -37,16 +38,6 @@ _MASS_BELOW_MAX = 2e-3
 _V_MIN, _RISE_MIN = 1e-12, 1e-9
 _LOG_V_MIN = math.log(_V_MIN)
 
-_STEPS, _TABLE_REACH = 32, 8
-
-
-def _log_cdf(z: float) -> float:
-    return math.log(0.5 * math.erfc(-z * math.sqrt(0.5))) if z < 0 else math.log1p(-0.5 * math.erfc(z * math.sqrt(0.5)))
-
-
-_LOG_CDF = np.array([_log_cdf(i / _STEPS) for i in range(-_TABLE_REACH * _STEPS, _TABLE_REACH * _STEPS + 2)], np.float32)
-"""log Phi at steps of 1/32 over [-8, 8]; read with linear interpolation, error below 1.3e-4."""
-_CENTRE, _FIRST, _LAST = np.float32(_TABLE_REACH * _STEPS), np.float32(0.0), np.float32(2 * _TABLE_REACH * _STEPS)
 _SCALE_MAX = 1e30
 
 _LEVELS = np.array([1.0] + [(1 - k / (N_NODES - 2)) ** _POWER for k in range(N_NODES - 2)] + [0.0])
@@ -93,7 +84,7 @@ def win_probability(mean: Floats, deviation: Floats) -> Floats:
     -----
     Total variation from the exact law: below .001 where deviations are alike; the largest of 900 random mixes was .0084
     (docs/decisions/0004-exploration-law.md).
-    **Cost**: O(n), 28 table reads a contender and placing.
+    **Cost**: O(n), 28 values of log Phi a contender and placing.
 
     >>> win_probability(np.array([0.0, 0.0]), np.array([1.0, 1.0])).tolist()
     [0.5, 0.5]
@@ -107,7 +98,7 @@ def win_probability(mean: Floats, deviation: Floats) -> Floats:
 def _fill_win_probability(mean, deviation, remains, rows, table, nodes, state, p):
     """P(best) of those with remains[i] != 0 into p f64[n]; 0 for the others. `state[0]` is 0 at the first slot.
 
-    **Cost**: n * N_NODES table reads where nodes are placed, n * N_NODES multiplications where they are kept.
+    **Cost**: n * N_NODES values of log Phi where nodes are placed, n * N_NODES multiplications where they are kept.
     """
     n_rows = _fill_kept_rows(remains, rows, table, nodes, int(state[0]))
     atom = -np.inf
@@ -221,15 +212,12 @@ def _fill_table(mean, deviation, rows, n_rows, origin, n_nodes, table, nodes):
     """log F of each contender at the nodes, and their sum log G."""
     scale, centre = table[N_NODES], table[N_NODES + 1]
     for r in range(n_rows):
-        scale[r] = min(_STEPS / deviation[rows[r]], _SCALE_MAX)
+        scale[r] = min(1.0 / deviation[rows[r]], _SCALE_MAX)
         centre[r] = mean[rows[r]] - origin
     for k in range(n_nodes):
         x, log_f = np.float32(nodes[0, k]), table[k]
         for r in range(np.uint64(n_rows)):
-            t = min(max(_FIRST, (x - centre[r]) * scale[r] + _CENTRE), _LAST)  # in this order what is no number counts as _FIRST
-            cell = np.uint32(np.int32(t))
-            low = _LOG_CDF[cell]
-            log_f[r] = low + (t - np.float32(np.int32(t))) * (_LOG_CDF[cell + np.uint32(1)] - low)
+            log_f[r] = fast_log_cdf((x - centre[r]) * scale[r])
         nodes[1, k] = _total(log_f[:n_rows])
 
 
