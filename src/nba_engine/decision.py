@@ -18,7 +18,7 @@ from nba_engine.arbitration.priority import CONTEXT_WEIGHT_TERM, N_TERMS, priori
 from nba_engine.arbitration.slates import Slates, SlateScratch, draw_slates
 from nba_engine.beliefs import Rows, Scorer
 from nba_engine.catalog.plan import ControlGroup, Plan
-from nba_engine.contact.history import EVENT, History
+from nba_engine.contact.history import History
 from nba_engine.contact.suppression import clear_suppressed
 from nba_engine.facts.encoding import Row
 from nba_engine.numerics.bitset import clear_bit, has_bit, n_set, position_of, set_bit
@@ -30,21 +30,19 @@ from nba_engine.schema import VALUE_MAX
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int32]
 
-_NO_EVENTS = np.zeros(0, EVENT)
-
 
 class Judgement(msgspec.Struct, gc=False):
     """What a decision keeps of its candidates, about 20 bytes each; what follows from the row alone is computed again when it is asked for.
 
-    `history`: the contact events that were seen; survivors int32[m]: candidates that reached arbitration; judged float64[2, m]: their propensity at
-    rank 1 and the law of the first slot, NaN where the decision was rebuilt from the store; `offered`: the candidates drawn, by rank,
-    and as `offers`; `funnel`: actions left after each stage.
+    `history`: the contact events that were seen, as `History.to_bytes` gives them; survivors int32[m]: candidates that reached arbitration; judged
+    float64[2, m]: their propensity at rank 1 and the law of the first slot, NaN where the decision was rebuilt from the store; `offered`: the
+    candidates drawn, by rank, and as `offers`; `funnel`: actions left after each stage.
     """
 
     row: Row
     at_us: int
     channel_index: int
-    history: npt.NDArray[Any]
+    history: bytes
     survivors: Ints
     judged: Floats
     offered: tuple[int, ...]
@@ -108,7 +106,7 @@ def decide(plan: Plan, scorer: Scorer, history: History, row: Row, at_us: int, c
     m, k = work.offsets.item(1), drawn.n_offers(0)
     offered, offers = _offers_of(plan, scorer, channel_index, drawn, k, work) if k else ((), ())
     funnel = dict(zip(plan.funnel_names, [len(plan.action_ids), *work.counts[0].tolist(), k]))
-    return Judgement(row, at_us, channel_index, history.rows().copy() if history.n_events else _NO_EVENTS, work.survivors[:m].copy(),
+    return Judgement(row, at_us, channel_index, history.to_bytes(), work.survivors[:m].copy(),
                      work.judged[:, :m].copy(), offered, offers, funnel)
 
 

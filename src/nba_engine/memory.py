@@ -21,7 +21,7 @@ from nba_engine.beliefs import Beliefs
 from nba_engine.catalog.catalog import Catalog
 from nba_engine.catalog.compiling import compile_plan
 from nba_engine.compiled import Compiled, Numbering, challenger_of, compiled_on, entry_of_catalog, key_of_catalog
-from nba_engine.contact.history import EVENT, Contacts
+from nba_engine.contact.history import Contacts
 from nba_engine.decision import Judgement, Workspace
 from nba_engine.errors import CatalogError, NbaError, RequestError, StoreError
 from nba_engine.facts import values
@@ -95,7 +95,7 @@ class Memory:
         self._save_if_due()
         decision, judgement = kept.decision, kept.judgement
         encoder = kept.plan.encoder
-        facts, events, presented = encoder.facts_of(judgement.row), judgement.history.tobytes(), on_return(kept.plan, decision)
+        facts, events, presented = encoder.facts_of(judgement.row), judgement.history, on_return(kept.plan, decision)
         try:
             payload = entries.pack_decision(decision, judgement.at_us, limit, facts, events, presented, plain=encoder.is_plain)
         except StoreError:  # values of other libraries, which the encoder takes and the codec does not
@@ -326,8 +326,7 @@ class Memory:
         direction = plan.directions[channel_index] if channel_index >= 0 else None
         row = plan.encoder.encode_again(entry["facts"], entry["at_us"], decision.channel, direction)
         candidates = [plan.candidate_of.get((o.action, o.treatment), -1) for o in decision.offers]
-        events = np.frombuffer(entry["contact_events"], EVENT)
-        judgement = _judgement(decision, row, entry["at_us"], channel_index, events, candidates)
+        judgement = _judgement(decision, row, entry["at_us"], channel_index, entry["contact_events"], candidates)
         return Kept(decision, judgement, plan)
 
     def _later(self, decision_id: str, before: int | None) -> Iterable[tuple[Outcome | None, int, float | None, Lesson | None]]:
@@ -362,7 +361,7 @@ def _plain(facts: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
     return {name: value if value is None or name not in types else values.plain(value, types[name], name) for name, value in facts.items()}
 
 
-def _judgement(decision: Decision, row: Any, at_us: int, channel_index: int, events: Any, candidates: list[int]) -> Judgement:
+def _judgement(decision: Decision, row: Any, at_us: int, channel_index: int, events: bytes, candidates: list[int]) -> Judgement:
     """What the entry still says of the judgement: the offers themselves, and nothing of the first slot's law."""
     judged = np.array([[o.propensity for o in decision.offers], [np.nan] * len(decision.offers)])
     return Judgement(row, at_us, channel_index, events, np.array(candidates, np.int32), judged, tuple(candidates), decision.offers, decision.funnel)

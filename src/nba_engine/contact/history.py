@@ -75,6 +75,17 @@ class History:
         """The events, as a view."""
         return self.events[: self.n_events]
 
+    def to_bytes(self) -> bytes:
+        """The events, one behind the other: a copy of them as an array would take 3 us."""
+        return bytes(self.raw[: self.n_events * _SIZE])
+
+    @classmethod
+    def from_bytes(cls, events: bytes) -> History:
+        """The inverse of `to_bytes`."""
+        found = cls(0)
+        found.raw, found.n_events = bytearray(events), len(events) // _SIZE
+        return found
+
     def copied(self) -> History:
         """A history of its own with the same events; this one where there are none."""
         if not self.n_events:

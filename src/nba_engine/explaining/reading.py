@@ -99,11 +99,8 @@ class DecisionReading:
     @cached_property
     def suppressions(self) -> list[Suppression]:
         """What the subject's history closed at the time."""
-        history, judgement = History(), self._judgement
-        if len(judgement.history) == 0:
-            return []
-        history.raw, history.n_events = bytearray(judgement.history.tobytes()), len(judgement.history)
-        return suppressions(self._plan.contact_rules, history, judgement.at_us, judgement.channel_index)
+        judgement = self._judgement
+        return suppressions(self._plan.contact_rules, History.from_bytes(judgement.history), judgement.at_us, judgement.channel_index)
 
     @cached_property
     def variables(self) -> dict[str, Any]:

@@ -31,6 +31,8 @@ SHAPES_MAX = 1000
 """Combinations of types that an encoder remembers, at about 1 kB each."""
 _ABSENT = convert.ABSENT
 _TEXT, _ZEROS = {str}, repeat(0)
+_NO_ITEMS, _NO_OFFSETS = np.zeros(0, np.int32), np.zeros((1, 1), np.int32)
+"""Of rows without lists, which share them."""
 _AbsentType = type(_ABSENT)
 _PLAIN = {"int": (int, 0), "double": (float, 0.0), "bool": (bool, False), "string": (str, ""), "timestamp": (datetime, EPOCH),
           "duration": (timedelta, timedelta(0)), "other": (object, None), "list": (list, [])}
@@ -107,7 +109,7 @@ class Encoder:
         if len(facts) > shape.n_given:
             self.note_unknown(facts)
         lists = [*map(tuple, found[self._lists])]  # the caller may go on using its own; tuples of texts cost the garbage collector nothing
-        ends, items = self._items(lists) if lists else ([0], [])
+        ends, items = self._items(lists) if lists else (None, [])
         values = np.empty((1, len(self.columns)), np.int64)
         try:
             self._layout.pack_into(
@@ -119,9 +121,11 @@ class Encoder:
                 *[len(v) if isinstance(v, Mapping) else 0 for v in found[self._others]], *map(len, lists))
         except (struct.error, TypeError):
             raise self._unencodable(found) from None
+        null_structs = [f.name for f in self._structs if facts.get(f.name, _ABSENT) is None] if self._structs else ()
+        if ends is None:
+            return Row(values, shape.states, _NO_ITEMS, _NO_OFFSETS, found, null_structs)
         n = len(ends)
         coded = np.fromiter(ends + items, np.int32, n + len(items))
-        null_structs = [f.name for f in self._structs if facts.get(f.name, _ABSENT) is None] if self._structs else ()
         return Row(values, shape.states, coded[n:], coded[None, :n], (*found[:self._first_list], *lists), null_structs)
 
     def encode_again(self, facts: Mapping[str, Any], now_us: int, channel: str | None, direction: str | None) -> Row:
