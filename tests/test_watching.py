@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 import nba_engine as nba
 from nba_engine.cli import app
 from nba_engine.errors import CatalogError
-from nba_engine.facts import crosses, watching
+from nba_engine.facts import association, crosses
 from nba_engine.facts.columns import Column
 from nba_engine.facts.features import Features
 from nba_engine.facts.watching import STOCK_EVERY, Watch
@@ -87,7 +87,7 @@ def test_a_cross_stands_behind_and_renumbers_nothing():
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.tuples(ROWS, st.integers(0, 20), st.sampled_from([0.0, 1.0]), st.floats(0.01, 0.99)), max_size=6))
 def test_what_is_counted_equals_its_twin(outcomes):
-    found, naive = Watch(features()), NaiveTables([(a, b) for a in range(5) for b in range(a + 1, 5)], 1, 4, watching.BUCKETS)
+    found, naive = Watch(features()), NaiveTables([(a, b) for a in range(5) for b in range(a + 1, 5)], 1, 4, association.BUCKETS)
     assert len(found.pairs) == len(naive.pairs)
     for values, bucket, reward, expected in outcomes:
         found.feed(*active(features(), values), np.array([bucket]), np.array([reward]), np.array([expected]))
@@ -107,27 +107,28 @@ def test_what_is_counted_equals_its_twin(outcomes):
     assert table[:, :, :, 1].sum() == pytest.approx(sum(s[1] for cells in naive.cells.values() for s in cells.values()), rel=1e-5)
     for (pair, bucket), cells in naive.cells.items():
         for (a, b), sums in cells.items():
-            assert table[pair, bucket, a * watching.BINS + b] == pytest.approx(sums, abs=1e-5)
+            assert table[pair, bucket, a * association.BINS + b] == pytest.approx(sums, abs=1e-5)
 
 
 def test_evidence_equals_its_twin():
     """Two ways of three: per cell for all actions, and the product of places; the patterns are held below by noise."""
     rng = np.random.default_rng(3)
-    table = np.zeros((1, watching.BUCKETS, watching.BINS**2, 2), np.float32)
+    table = np.zeros((1, association.BUCKETS, association.BINS**2, 2), np.float32)
     table[0, :2, :, 0] = rng.normal(size=(2, 36))
     table[0, :2, :, 1] = rng.uniform(0.5, 2.0, (2, 36))
     evidence = np.zeros(1)
-    watching._fill_evidence(table, np.array([0]), np.zeros((3, 36, watching._LANES), np.float32), evidence)
+    association._fill_evidence(table, np.array([0]), association.make_work(), evidence)
 
     def cells(part):
         return {(i // 6, i % 6): part[i].astype(float).tolist() for i in range(36)}
 
-    alike = sum(log_evidence(*sums, watching._VARIANCE) for sums in left_over(cells(table[0].sum(axis=0)), watching._SWEEPS).values())
+    alike = sum(log_evidence(*sums, association._VARIANCE) for sums in left_over(cells(table[0].sum(axis=0)), association._SWEEPS).values())
     product = 0.0
     for bucket in range(2):
-        left = left_over(cells(table[0, bucket]), watching._SWEEPS)
+        left = left_over(cells(table[0, bucket]), association._SWEEPS)
         steps = {(a, b): (a - 2) * (b - 2) / 2 for a in range(5) for b in range(5)}
-        product += log_evidence(sum(x * left[c][0] for c, x in steps.items()), sum(x * x * left[c][1] for c, x in steps.items()), watching._VARIANCE)
+        sums = sum(x * left[c][0] for c, x in steps.items()), sum(x * x * left[c][1] for c, x in steps.items())
+        product += log_evidence(*sums, association._VARIANCE)
     assert evidence[0] == pytest.approx(max(alike, product), rel=1e-4)
 
 
