@@ -1,4 +1,4 @@
-"""Slow twins of facts/crosses.py and facts/watching.py: features of two facts by name, and tables of residuals as dictionaries."""
+"""Slow twins of facts/crosses.py, facts/watching.py and facts/association.py: features of two facts by name, tables of residuals as dictionaries."""
 
 from __future__ import annotations
 
