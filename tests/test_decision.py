@@ -69,7 +69,7 @@ def test_the_order_of_the_catalog_changes_no_slate(kind, order):
     assert [actions(d) for d in straight] == [actions(d) for d in permuted]
     for a, b in zip(drawn(straight), drawn(permuted), strict=True):
         assert [x[:2] for x in a] == [x[:2] for x in b]
-        assert [x[2] for x in a] == pytest.approx([x[2] for x in b], rel=1e-6)
+        assert [x[2] for x in a] == pytest.approx([x[2] for x in b], rel=1e-5)
         assert [x[3] for x in a] == pytest.approx([x[3] for x in b], rel=1e-9)
 
 

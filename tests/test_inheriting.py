@@ -139,7 +139,7 @@ def test_heirs_share_a_column_until_an_outcome_tells_them_apart():
     def update(candidate):
         return model.update(index, rng.normal(size=N_FEATURES), N_FEATURES, candidate, float(rng.random() < 0.7))
 
-    for candidates in ([0, 1, 0, 1, 2], [2, 3], [30], list(range(5, 40)), [4]):
+    for candidates in ([*[0, 1] * 40, 2], [2, 3], [30], list(range(5, 40)), [4]):
         receipts = [update(candidate) for candidate in candidates]
         model.inherit()
         receipts += [update(candidates[0])]

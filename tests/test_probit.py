@@ -77,7 +77,7 @@ def test_deviation_is_that_of_the_propensity_however_wide_the_belief(t, variance
 
 
 def test_deviation_is_that_of_what_is_drawn_where_beliefs_are_narrow():
-    model = Probit(3, PATHS, N_ENTITIES, Prior(variance=0.01, bias_mean=-1.0, bias_variance=0.01))
+    model = Probit(3, PATHS, N_ENTITIES, Prior(variance=0.01, offset_variance=0.01, bias_mean=-1.0, bias_variance=0.01))
     mean, deviation = scored(model, [(0, 1.0), (1, 1.0)], [0])
     rng = np.random.default_rng(0)
     s = np.sqrt(0.01 + 0.01 * 0.98 + 0.01)  # global bias, the bias of the other levels, feature 1 at all levels
@@ -121,7 +121,8 @@ def naive_prior(feature, entity):
     share = {0: 0, 1: 1, 2: 2, 5: 2, 3: None, 4: None, 6: 3, 7: 4}[entity]
     if feature == 0 and entity == 0:
         return 1.0 / prior.bias_variance, prior.bias_mean / prior.bias_variance
-    return 1.0 / (prior.variance * (sum(prior.shares[3:]) if share is None else prior.shares[share])), 0.0
+    variance = prior.offset_variance if feature == 0 else prior.variance
+    return 1.0 / (variance * (sum(prior.shares[3:]) if share is None else prior.shares[share])), 0.0
 
 
 def test_far_from_the_truth_nothing_overflows():
