@@ -54,8 +54,9 @@ def test_an_interval_of_a_ratio_holds_it_and_pairs_what_is_paired():
 
 
 def test_a_short_run_prints_ours_beside_a_peer(tmp_path, capsys):
-    value.main(["--worlds", "few", "--interactions", "300", "--seeds", "1", "--peers", "logistic regression per action", "--keep", str(tmp_path)])
+    value.main(["--worlds", "few", "--interactions", "300", "--seeds", "1", "--draws", "2", "--peers", "logistic regression per action",
+                "--keep", str(tmp_path)])
     said = capsys.readouterr().out
     assert "| nba_engine |" in said and "| oracle |" in said
     assert "ours / best peer (logistic regression per action)" in said
-    assert len(list(tmp_path.iterdir())) == len(value_peers.MENU["logistic regression per action"][1])
+    assert len(list(tmp_path.iterdir())) == len(value_peers.MENU["logistic regression per action"][1]) + 1  # every setting once, the best twice

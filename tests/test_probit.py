@@ -12,7 +12,7 @@ from scipy.stats import norm
 from nba_engine.models.contract import carried
 from nba_engine.models.posterior import SCALE
 from nba_engine.models.probit import Prior, Probit
-from nba_engine.numerics.normal import table_cdf, table_pdf
+from nba_engine.numerics.normal import fast_log_cdf, table_cdf, table_pdf
 from tests.naive.probit import NaiveProbit, moments
 
 PATHS = np.array([[0, 1, 2, 3, -1], [0, 1, 2, 4, -1], [0, 1, 5, 6, 7]], dtype=np.int32)
@@ -179,6 +179,15 @@ def test_the_tables_of_the_normal_distribution():
     assert np.array([table_cdf(v) for v in x]) == pytest.approx(norm.cdf(x), rel=3e-7, abs=0)
     assert np.array([table_pdf(v) for v in x]) == pytest.approx(norm.pdf(x), rel=1e-5, abs=0)
     assert [table_cdf(v) for v in (-np.inf, np.nan, np.inf)] == pytest.approx([norm.cdf(-8.0), norm.cdf(-8.0), norm.cdf(8.0)], rel=3e-7)
+
+
+def test_the_polynomial_of_the_log_of_the_normal_distribution():
+    x = np.linspace(-5.0, 5.0, 20_001, dtype=np.float32)
+    found = np.array([fast_log_cdf(v) for v in x])
+    assert found == pytest.approx(norm.logcdf(x.astype(float)), rel=3e-4, abs=0)
+    assert np.all(np.diff(found[::20]) > 0)  # of two that differ by .01 the greater is never the less likely
+    ends = [fast_log_cdf(np.float32(v)) for v in (-np.inf, np.nan, np.inf)]
+    assert ends == [found[0], found[0], found[-1]]
 
 
 def test_columns_are_told_apart_beyond_16_bits():

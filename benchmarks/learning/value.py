@@ -1,8 +1,9 @@
-"""`python -m benchmarks.learning.value [--worlds centre calm ...] [--peers none] [--interactions N] [--seeds 1 2 3]`: what is earned, beside peers.
+"""`python -m benchmarks.learning.value [--worlds centre calm ...] [--peers none] [--interactions N] [--seeds 1 2 3] [--draws 3]`: what is earned.
 
 The number: mean of p * value over all interactions from an empty start, in a simulated contact centre (centre.py), five seeds; ours through
-`Engine.decide` and `record` with default settings. The peers' settings are tried on the first seed and the best is kept. An interval holds the
-ratio of ours to the peer's at 95 %: seeds drawn anew and, within each, blocks of 500 interactions, the same for both (bootstrap, 2,000 draws).
+`Engine.decide` and `record` with default settings. All play each world with several seeds of their own draws, three at first, and the mean is
+told: with one, luck moves a world's mean by a tenth and more. The peers' settings are tried on the first seed and the best is kept. An interval
+holds the ratio of ours to the peer's at 95 %: worlds drawn anew and, within each, blocks of 500 interactions, the same for both (bootstrap).
 What the peers earned is kept in a folder (`--keep`), so that a run cut short goes on where it was; ours is always played anew.
 Where it loses: see centre.py. Five seeds are few: the interval says so.
 """
@@ -13,6 +14,7 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -23,7 +25,7 @@ import nba_engine as nba
 from benchmarks.learning import centre, value_peers
 from benchmarks.learning.centre import GROUPS_PER_ISSUE, NUMBERS, SHAPES, TEXTS, Centre
 
-SEEDS = (1, 2, 3, 4, 5)
+SEEDS, DRAWS = (1, 2, 3, 4, 5), 3
 OURS, BAR = "nba_engine", 1.10
 BLOCK, N_DRAWS = 500, 2_000
 START, YEAR = datetime(2026, 1, 5, 8, tzinfo=timezone.utc), timedelta(days=365)
@@ -81,28 +83,31 @@ class Kept:
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
 
-    def earned(self, world: Centre, seed: int, name: str, settings: dict[str, Any], n_played: int | None = None) -> np.ndarray:
+    def earned(self, world: Centre, seed: int, draw: int, name: str, settings: dict[str, Any], n_played: int | None = None) -> np.ndarray:
         """Read, or played and written."""
-        told = f"{world.shape.name}, seed {seed}, {name} {json.dumps(settings)}"
+        told = f"{world.shape.name}, seed {seed}, draw {draw}, {name} {json.dumps(settings)}"
         n = min(n_played or len(world.noise), len(world.noise))
         path = self._folder / ("".join(c if c.isalnum() or c in ".-" else "_" for c in f"{told} {n}") + ".npy")
         if not path.exists():
-            np.save(path, played(world, value_peers.MENU[name][0](world, **settings), told, n).astype(np.float32))
+            np.save(path, played(world, value_peers.MENU[name][0](world, **settings, seed=1 + draw), told, n).astype(np.float32))
         return np.load(path).astype(float)
 
 
-def measure(shape: centre.Shape, seeds: tuple[int, ...], peers: list[str], kept: Kept, n: int | None = None) -> dict[str, Any]:
-    """name -> float64[n_seeds, n] earned by ours and each peer at its best settings, the settings under `settings`, and the yardsticks."""
-    worlds = [centre.make(seed, shape, n) for seed in seeds]
+def measure(shape: centre.Shape, seeds: tuple[int, ...], n_draws: int, peers: list[str], kept: Kept, n: int | None = None) -> dict[str, Any]:
+    """name -> float64[n_seeds, n] earned by ours and each peer at its best settings, draws averaged; the settings under `settings`; yardsticks."""
+    worlds = {seed: centre.make(seed, shape, n) for seed in seeds}
+
+    def over_draws(earned: Callable[[int, int], np.ndarray]) -> np.ndarray:
+        return np.stack([np.mean([earned(seed, draw) for draw in range(n_draws)], axis=0) for seed in seeds])
+
     found: dict[str, Any] = {"settings": {}}
-    found[OURS] = np.stack([played(w, Ours(w), f"{shape.name}, seed {s}, {OURS}") for s, w in zip(seeds, worlds, strict=True)])
+    found[OURS] = over_draws(lambda s, draw: played(worlds[s], Ours(worlds[s], seed=draw), f"{shape.name}, seed {s}, draw {draw}, {OURS}"))
     for name in peers:
         player, menu = value_peers.MENU[name]
-        tried = [(kept.earned(worlds[0], seeds[0], name, settings, player.N_TRIED).mean(), k) for k, settings in enumerate(menu)]
-        best = menu[max(tried)[1]]
-        found["settings"][name] = best
-        found[name] = np.stack([kept.earned(w, s, name, best) for s, w in zip(seeds, worlds, strict=True)])
-    worths = [w.p * w.value for w in worlds]
+        tried = [(kept.earned(worlds[seeds[0]], seeds[0], 0, name, settings, player.N_TRIED).mean(), k) for k, settings in enumerate(menu)]
+        best = found["settings"][name] = menu[max(tried)[1]]
+        found[name] = over_draws(lambda s, draw, name=name, best=best: kept.earned(worlds[s], s, draw, name, best))
+    worths = [w.p * w.value for w in worlds.values()]
     found["best fixed action"] = np.stack([worth[:, worth.mean(axis=0).argmax()] for worth in worths])
     found["oracle"] = np.stack([worth.max(axis=1) for worth in worths])
     return found
@@ -153,12 +158,13 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--worlds", nargs="+", choices=list(SHAPES), default=["centre"])
     parser.add_argument("--peers", nargs="+", choices=[*value_peers.MENU, "none"], default=list(value_peers.MENU))
     parser.add_argument("--seeds", nargs="+", type=int, default=list(SEEDS))
+    parser.add_argument("--draws", type=int, default=DRAWS)
     parser.add_argument("--interactions", type=int, default=None)
     parser.add_argument("--keep", type=Path, default=Path(".benchmarks") / "value")
     given = parser.parse_args(arguments)
     peers = [name for name in given.peers if name != "none"]
     for world in given.worlds:
-        found = measure(SHAPES[world], tuple(given.seeds), peers, Kept(given.keep), given.interactions)
+        found = measure(SHAPES[world], tuple(given.seeds), given.draws, peers, Kept(given.keep), given.interactions)
         sys.stdout.write("\n".join(["", *lines(SHAPES[world], found), ""]))
         sys.stdout.flush()
 
