@@ -21,7 +21,7 @@ FLOORS = {
     "facts": 1, "rules": 1, "contact": 1, "models": 1, "arbitration": 1,
     "catalog": 2, "beliefs": 2, "ledger": 2, "decision": 2, "explaining": 2, "learning": 2, "backfill": 2, "journal": 2,
     "asking": 2, "batch": 2, "sizes": 2, "health": 2, "challenger": 2, "lessons": 2,
-    "engine": 3, "memory": 3, "warming": 3, "compiled": 3, "snapshots": 3,
+    "engine": 3, "memory": 3, "warming": 3, "compiled": 3, "snapshots": 3, "turns": 3,
     "replay": 4, "adapters": 4, "service": 4, "cli": 4, "demo": 4, "exporting": 4, "progress": 4,
 }  # fmt: skip
 SIBLINGS = {
@@ -33,7 +33,8 @@ SIBLINGS = {
     ("challenger", "beliefs"), ("challenger", "catalog"), ("lessons", "beliefs"), ("lessons", "catalog"), ("lessons", "challenger"),
     ("ledger", "lessons"), ("health", "catalog"), ("health", "challenger"), ("health", "ledger"),
     ("learning", "challenger"), ("learning", "health"), ("learning", "lessons"),
-    ("engine", "compiled"), ("engine", "memory"), ("engine", "warming"), ("warming", "engine"), ("memory", "compiled"), ("memory", "snapshots"),
+    ("engine", "compiled"), ("engine", "memory"), ("engine", "turns"), ("engine", "warming"), ("warming", "engine"),
+    ("memory", "compiled"), ("memory", "snapshots"),
     ("cli", "adapters"), ("cli", "demo"), ("cli", "exporting"), ("cli", "progress"), ("cli", "replay"), ("cli", "service"),
     ("demo", "replay"), ("replay", "exporting"),
 }  # fmt: skip

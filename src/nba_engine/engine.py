@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import os
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -31,6 +30,7 @@ from nba_engine.moments import moment_of
 from nba_engine.ports import Clock, ProfileStore
 from nba_engine.records import Decision, Explanation, Outcome, Receipt, unnamed
 from nba_engine.sizes import sizes_of
+from nba_engine.turns import FairLock
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -76,7 +76,7 @@ class Engine:
         explained_decisions_max: int = 10_000,
     ) -> None:
         check_engine(catalog, store, seed, profiles, clock, sync, explained_decisions_max)
-        self._lock = threading.Lock()
+        self._lock = FairLock()
         self._seed = seed
         self._clock = clock or SystemClock()
         self._profile = None if profiles is None else profiles.get if isinstance(profiles, Mapping) else profiles.profile

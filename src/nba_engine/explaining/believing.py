@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from threading import Lock
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 import numpy as np
@@ -26,7 +26,7 @@ class Believing(Protocol):
 class Believed:
     """One decision that is kept, and the beliefs of the moment of asking."""
 
-    def __init__(self, kept: Kept, lock: Lock, beliefs: Callable[[], Believing]) -> None:
+    def __init__(self, kept: Kept, lock: AbstractContextManager[object], beliefs: Callable[[], Believing]) -> None:
         self._kept, self._lock, self._beliefs = kept, lock, beliefs
 
     def interval(self, action: str, treatment: str | None, level: float) -> tuple[float, float]:

@@ -1,0 +1,107 @@
+"""The engine's lock: in turn, left unlocked by whatever interrupts, and never twice in one thread."""
+
+from __future__ import annotations
+
+import _thread
+import signal
+import threading
+import time
+
+import pytest
+
+import nba_engine as nba
+from nba_engine.turns import FairLock
+
+
+def test_a_thread_that_comes_back_at_once_overtakes_nobody():
+    lock, stop, turns = FairLock(), threading.Event(), []
+
+    def greedy():
+        while not stop.is_set():
+            with lock:
+                turns.append("greedy")
+                time.sleep(0.001)
+
+    thread = threading.Thread(target=greedy)
+    thread.start()
+    while not turns:
+        time.sleep(0.001)
+    waited = []
+    for _ in range(30):
+        before = len(turns)
+        with lock:
+            waited.append(len(turns) - before)
+    stop.set()
+    thread.join()
+    assert sum(n > 2 for n in waited) <= 3  # one turn that was going on, perhaps one begun before this thread stood in line; not every time slowly
+
+
+def test_all_that_wait_have_their_turn():
+    lock, counts, together = FairLock(), [0] * 6, threading.Barrier(6)
+    inside, most = 0, 0
+
+    def work(k):
+        nonlocal inside, most
+        together.wait()
+        for _ in range(200):
+            with lock:
+                inside += 1
+                most = max(most, inside)
+                counts[k] += 1
+                inside -= 1
+
+    threads = [threading.Thread(target=work, args=(k,)) for k in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert counts == [200] * 6 and most == 1
+
+
+def test_what_raises_inside_leaves_it_unlocked():
+    lock = FairLock()
+    with pytest.raises(ZeroDivisionError), lock:
+        raise ZeroDivisionError
+    assert _taken_by_another(lock)
+
+
+def test_an_interrupt_while_waiting_leaves_it_unlocked():
+    lock, held, let_go = FairLock(), threading.Event(), threading.Event()
+
+    def hold():
+        with lock:
+            held.set()
+            let_go.wait(10.0)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    held.wait()
+    threading.Timer(0.05, _thread.interrupt_main, (signal.SIGINT,)).start()
+    threading.Timer(0.5, let_go.set).start()  # where a wait does not end with the signal, it ends with this
+    with pytest.raises(KeyboardInterrupt):
+        with lock:
+            time.sleep(10.0)
+    let_go.set()
+    thread.join()
+    assert _taken_by_another(lock)
+
+
+def test_a_call_from_within_a_call_is_refused_and_harms_nothing():
+    lock = FairLock()
+    with lock, pytest.raises(nba.NbaError, match="in the middle of a call"):
+        with lock:
+            pass
+    assert _taken_by_another(lock)
+
+
+def _taken_by_another(lock):
+    done = []
+
+    def take():
+        with lock:
+            done.append(True)
+
+    thread = threading.Thread(target=take, daemon=True)
+    thread.start()
+    thread.join(5.0)
+    return done == [True]
