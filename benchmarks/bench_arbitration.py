@@ -17,7 +17,7 @@ import pytest
 
 from nba_engine.arbitration.drawing import draw
 from nba_engine.arbitration.exploration import KIND_CODES, Exploration
-from nba_engine.arbitration.priority import priorities
+from nba_engine.arbitration.priority import _fill_priority
 from nba_engine.arbitration.slates import fill_slate, pmf
 from nba_engine.arbitration.winning import win_probability
 from tests.naive import arbitration as naive
@@ -146,7 +146,7 @@ def test_priorities(benchmark):
     random = np.random.default_rng(0)
     propensity, deviation, terms = random.random(N), random.random(N), random.random((N, 4))
     found = np.empty(N), np.empty(N), np.empty(N, np.uint8), np.empty(N, np.uint8)
-    benchmark(priorities, np.array([0, N]), np.arange(N, dtype=np.int32), np.ones(N, np.uint8), propensity, deviation, terms, 0.3, -1, *found)
+    benchmark(_fill_priority, np.arange(N, dtype=np.int32), np.ones(N, np.uint8), propensity, deviation, terms, 0.3, -1, *found)
 
 
 def slate_arguments(mean, deviation):

@@ -27,8 +27,7 @@ STAGES = (
     ("consent and contact history", "nba_engine.decision", "_close"),
     ("value, lever, cost", "nba_engine.decision", "_value_candidates"),
     ("beliefs: features and propensities", "nba_engine.beliefs", "Scorer.score"),
-    ("priorities", "nba_engine.decision", "priorities"),
-    ("win probabilities, slate, draw", "nba_engine.decision", "draw_slates"),
+    ("priorities, win probabilities, slate, draw", "nba_engine.decision", "draw_slates"),
     ("offers as records", "nba_engine.decision", "_offers_of"),
     ("kept for explain and record", "nba_engine.engine", "place"),
 )

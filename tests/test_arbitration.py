@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.special import chdtrc
 
 from nba_engine.arbitration.exploration import KIND_CODES, Exploration
-from nba_engine.arbitration.priority import priorities
+from nba_engine.arbitration.priority import _fill_priority
 from nba_engine.arbitration.slates import fill_slate, pmf
 from tests.naive import arbitration as naive
 
@@ -53,8 +53,8 @@ def priority_of(columns, explores, scale, null_position=-1):
     candidates = np.arange(0, 2 * m, 2, dtype=np.int32)
     mean, deviation, open_, remains = np.zeros(m), np.zeros(m), np.zeros(m, np.uint8), np.zeros(m, np.uint8)
     terms = np.ascontiguousarray(columns[2:].T)
-    priorities(np.array([0, m]), candidates, np.repeat(explores, 2), columns[0].copy(), columns[1].copy(), terms, scale, 2 * null_position,
-               mean, deviation, open_, remains)
+    _fill_priority(candidates, np.repeat(explores, 2), columns[0].copy(), columns[1].copy(), terms, scale, 2 * null_position, mean, deviation, open_,
+                   remains)
     return mean.tolist(), deviation.tolist(), [open_.tolist(), remains.tolist()]
 
 

@@ -78,16 +78,15 @@ class Scorer:
         self._model.score(self._scratch, self.index, self.value, self.n_active, np.array([0, 1]), np.array([candidate], np.int32), mean, deviation)
         return float(mean[0]), float(deviation[0])
 
-    def at_ranks(self, offsets: Offsets, candidates: Ints, longest: int) -> Floats:
-        """For the rows scored last: propensities float64[m], the first candidate of each row presented at rank 1, the next at rank 2 ...; corrected
-        by how outcomes of late compared with predictions, which those that candidates are chosen by are not."""
+    def put_at_ranks(self, offsets: Offsets, candidates: Ints, longest: int, propensity: Floats) -> None:
+        """For the rows scored last: move propensities float64[m] from rank 1 to the candidate's own, the first of each row presented at rank 1, the
+        next at rank 2 ...; and correct them by how outcomes of late compared with predictions, which those that candidates are chosen by are not."""
         if longest > len(self._rank_features):  # ranks from RANK_MAX on share one feature
             self._rank_features = np.pad(self._rank_features, (0, longest - len(self._rank_features)), mode="edge")
-        propensity = np.empty(len(candidates))
-        self._model.score_with(self._scratch, self._rank_features, self.value, self.n_active, offsets, candidates, propensity)
+        if longest > 1:
+            self._model.score_with(self._scratch, self._rank_features, self.value, self.n_active, offsets, candidates, propensity)
         if self._recalibration is not None:
             self._recalibration.correct(candidates, propensity)
-        return propensity
 
 
 class _Lately:

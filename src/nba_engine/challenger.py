@@ -157,10 +157,10 @@ def standing(plan: Plan, in_charge: Beliefs, challenger: Challenger | None) -> d
 
 def predicted(beliefs: Beliefs, row: Row, rank: int, candidate: int) -> float:
     """The propensity of `candidate` at `rank` in the situation of `row`."""
-    scorer, out = beliefs.scorer, np.empty(1)
-    same = np.full(rank, candidate, np.int32)
-    scorer.score(row, np.array((0, 1)), same[:1], out, np.empty(1))
-    return float(scorer.at_ranks(np.array((0, rank)), same, rank)[-1])
+    scorer, same, propensity = beliefs.scorer, np.full(rank, candidate, np.int32), np.empty(rank)
+    scorer.score(row, np.array((0, 1)), same[:1], propensity[:1], np.empty(1))
+    scorer.put_at_ranks(np.array((0, rank)), same, rank, propensity)
+    return float(propensity[-1])
 
 
 def _loss(p: float, reward: float) -> float:

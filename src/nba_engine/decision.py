@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nba_engine.arbitration.exploration import CONTROL
-from nba_engine.arbitration.priority import CONTEXT_WEIGHT_TERM, N_TERMS, priorities
+from nba_engine.arbitration.priority import CONTEXT_WEIGHT_TERM, N_TERMS
 from nba_engine.arbitration.slates import Slates, SlateScratch, draw_slates
 from nba_engine.beliefs import Rows, Scorer
 from nba_engine.catalog.plan import ControlGroup, Plan
@@ -59,7 +59,7 @@ class Judgement(msgspec.Struct, gc=False):
 
 
 class Workspace:
-    """Arrays for deciding up to `n_rows` rows at once under one plan: one thread at a time. 300 bytes a row and candidate.
+    """Arrays for deciding up to `n_rows` rows at once under one plan: one thread at a time. 60 bytes a row and candidate, 120 a candidate besides.
 
     What is asked stands in at_us int64[n_rows], channel_index int64[n_rows] (-1: the treatments of all channels compete), noise_keys uint64[n_rows]
     from (seed, subject, sticky window), kinds int64[n_rows] (the law, as `Exploration` numbers it) and limits int64[n_rows]. What is found:
@@ -81,7 +81,7 @@ class Workspace:
         self.survivors = np.empty(n_rows * n, np.int32)
         self.terms = np.empty((n_rows * n, N_TERMS))
         self.judged, self.deviation = np.empty((2, n_rows * n)), np.empty(n_rows * n)
-        self.slate = SlateScratch(n_rows * n, n)
+        self.slate = SlateScratch(n)
         self.n_offered = np.zeros(2, np.int64)
 
     def serve(self, row: int, control_group: ControlGroup) -> None:
@@ -112,12 +112,12 @@ def decide(plan: Plan, scorer: Scorer, history: History, row: Row, at_us: int, c
 
 def _offers_of(plan: Plan, scorer: Scorer, channel_index: int, drawn: Slates, k: int, work: Workspace) -> tuple[tuple[int, ...], tuple[Offer, ...]]:
     """The k candidates of the only row's slate, and as records. An offer's propensity and priority are those at its own rank."""
-    candidates, work.n_offered[1] = drawn.candidates[0, :k], k
-    propensities = scorer.at_ranks(work.n_offered, candidates, k).tolist()
+    candidates, propensities, work.n_offered[1] = drawn.candidates[0, :k], drawn.propensity[0, :k], k
+    scorer.put_at_ranks(work.n_offered, candidates, k, propensities)
     asked = plan.channel_ids[channel_index] if channel_index >= 0 else None
     names, channels, treatments, scripts = plan.candidate_actions, plan.candidate_channels, plan.treatments, plan.scripts
     offered, offers = tuple(candidates.tolist()), []
-    for c, propensity, (value, context_weight, lever, cost, probability) in zip(offered, propensities, drawn.terms[0].tolist()):
+    for c, propensity, (value, context_weight, lever, cost, probability) in zip(offered, propensities.tolist(), drawn.terms[0].tolist()):
         own = channels[c]
         offers.append(Offer(names[c], treatments[c], asked if own is None else own, len(offers) + 1, propensity, value, context_weight, lever, cost,
                             propensity * value * context_weight * lever - cost, probability, scripts[c]))
@@ -137,12 +137,10 @@ def judge(plan: Plan, scorer: Scorer, histories: Sequence[History], rows: Rows, 
                    plan.action, work.bits, work.counts)
     _close(plan, histories, rows, work)
     _value_candidates(plan, n, work)
-    offsets, slate, propensity, first_pmf = work.offsets[: n + 1], work.slate, work.judged[0], work.judged[1]
-    scorer.score(rows, offsets, work.survivors, propensity, work.deviation)
-    priorities(offsets, work.survivors, plan.explores, propensity, work.deviation, work.terms, plan.exploration.posterior_scale,
-               plan.null_candidate, slate.mean, slate.deviation, slate.explores, slate.remains)
-    return draw_slates(plan.exploration, work.kinds[:n], work.limits[:n], longest, slate, offsets, work.survivors, plan.action, plan.keys,
-                       work.terms, plan.null_candidate, work.noise_keys, first_pmf)
+    offsets = work.offsets[: n + 1]
+    scorer.score(rows, offsets, work.survivors, work.judged[0], work.deviation)
+    return draw_slates(plan.exploration, work.kinds[:n], work.limits[:n], longest, work.slate, offsets, work.survivors, plan.explores, plan.action,
+                       plan.keys, work.judged, work.deviation, work.terms, plan.null_candidate, work.noise_keys)
 
 
 def terms_of(plan: Plan, judgement: Judgement) -> Floats:

@@ -38,7 +38,8 @@ KIND_CODES: dict[Kind, int] = {
 class Exploration:
     """The law in numbers. Defaults: docs/decisions/0004-exploration-law.md.
 
-    `kind`: one of `KIND_CODES`' codes; `posterior_scale` >= 0 (used by `priorities`); `uniform_share` and `epsilon` in [0, 1]; `gamma` > 0.
+    `kind`: one of `KIND_CODES`' codes; `posterior_scale` >= 0, by which the model's deviation is multiplied; `uniform_share` and `epsilon` in
+    [0, 1]; `gamma` > 0.
     """
 
     kind: int = THOMPSON
@@ -49,8 +50,8 @@ class Exploration:
 
     @cached_property
     def parameters(self) -> Floats:
-        """float64[3]: epsilon, gamma, uniform share, as the kernel of slates takes them."""
-        return np.array([self.epsilon, self.gamma, self.uniform_share])
+        """float64[4]: epsilon, gamma, uniform share, posterior scale, as the kernel of slates takes them."""
+        return np.array([self.epsilon, self.gamma, self.uniform_share, self.posterior_scale])
 
 
 @kernel

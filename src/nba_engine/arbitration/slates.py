@@ -8,6 +8,7 @@ One kernel draws the slates of many rows, each whole: a call from Python for eac
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import msgspec
 import numpy as np
@@ -15,12 +16,14 @@ import numpy.typing as npt
 
 from nba_engine.arbitration.drawing import _fill_draw
 from nba_engine.arbitration.exploration import CONTROL, GREEDY, THOMPSON, Exploration, Flags, Floats, _fill_kind, _fill_mixture
-from nba_engine.arbitration.priority import N_TERMS
-from nba_engine.arbitration.winning import N_NODES, _fill_win_probability, make_table
+from nba_engine.arbitration.priority import N_TERMS, _fill_priority
+from nba_engine.arbitration.winning import BEFORE, STATE, _fill_win_probability, make_nodes, make_table
 from nba_engine.numerics.kernel import kernel
 
 _CONTROL, _GREEDY, _THOMPSON = CONTROL, GREEDY, THOMPSON
-_EPSILON, _GAMMA, _SHARE = range(3)
+_EPSILON, _GAMMA, _SHARE, _POSTERIOR_SCALE = range(4)
+_PRIORITY, _DEVIATION, _P = range(3)
+_EXPLORES, _REMAINS = range(2)
 PROBABILITY = _PROBABILITY = N_TERMS
 """Behind the terms of what was drawn stands the probability with which it was."""
 
@@ -46,22 +49,22 @@ class Slate(msgspec.Struct, gc=False):
 
 
 class SlateScratch:
-    """Arrays for drawing slates among `n` competitors altogether, up to `n_row` in one row: one thread at a time; 200 bytes a competitor."""
+    """Arrays for drawing slates among up to `n` competitors: one thread at a time; 120 bytes a competitor."""
 
-    __slots__ = ("deviation", "explores", "mean", "nodes", "p", "remains", "rows", "state", "table")
+    __slots__ = ("flags", "nodes", "numbers", "rows", "table")
 
-    def __init__(self, n: int, n_row: int) -> None:
-        self.mean, self.deviation = np.empty(n), np.empty(n)
-        self.explores, self.remains = np.empty(n, np.uint8), np.empty(n, np.uint8)
-        self.p, self.rows, self.table = np.empty(n_row), np.empty(n_row, np.int32), make_table(n_row)
-        self.nodes, self.state = np.empty((5, N_NODES)), np.empty(2)
+    def __init__(self, n: int) -> None:
+        self.numbers, self.flags = np.empty((3, n)), np.empty((2, n), np.uint8)  # priority, its deviation, p; explores, remains
+        self.rows, self.table, self.nodes = np.empty(n, np.int32), make_table(n), make_nodes()
 
 
 class Slates(msgspec.Struct, gc=False):
-    """What was drawn for n rows, by rank: `candidates` int32[n, k] and `terms` float64[n, k + 1, 5], their terms (priority.py) with the probability
-    behind. Row r uses `n_chosen[r]` (int64[n]) of them; -1 - that number where the null action ended the slate, its own standing behind theirs."""
+    """What was drawn for n rows, by rank: `candidates` int32[n, k], `propensity` float64[n, k] as it came in, and `terms` float64[n, k + 1, 5],
+    their terms (priority.py) with the probability behind. Row r uses `n_chosen[r]` (int64[n]) of them; -1 - that number where the null action ended
+    the slate, its own standing behind theirs."""
 
     candidates: Ints
+    propensity: Floats
     terms: Floats
     n_chosen: npt.NDArray[np.int64]
 
@@ -85,12 +88,14 @@ def draw_slates(
     scratch: SlateScratch,
     offsets: npt.NDArray[np.int64],
     candidates: Ints,
+    explores: Flags,
     action_index: Ints,
     keys: npt.NDArray[np.uint64],
+    judged: Floats,
+    deviation: Floats,
     terms: Floats,
     null_candidate: int,
     noise_keys: npt.NDArray[np.uint64],
-    first_pmf_out: Floats,
 ) -> Slates:
     """Draw up to `limits[r]` offers for each row, each from the law over what remains.
 
@@ -98,54 +103,58 @@ def draw_slates(
     ----------
     exploration : the law's parameters; `kinds` int64[n] its kind for each row
     limits : int64[n], >= 0; they may exceed what is left. `longest` is at least the largest of them
-    scratch : with `mean`, `deviation`, `explores` and `remains` filled for the competitors (`priorities`)
     offsets : int64[n + 1]; the competitors of row r are `candidates[offsets[r]:offsets[r + 1]]`
     candidates : int32[m], positions among all candidates, in order, those of one action side by side
-    action_index : int32[n_candidates]; keys : uint64[2, n_candidates], hashes of action and of candidate
-    terms : float64[m, 4], what is handed on of those that are drawn
+    explores : uint8[n_candidates]; action_index : int32[n_candidates]; keys : uint64[2, n_candidates], hashes of action and of candidate
+    judged : float64[2, >= m]: the propensity of each competitor; the law of each row's first slot is written behind it
+    deviation : float64[m], of the propensities; terms : float64[m, 4] (priority.py), handed on of those that are drawn
     null_candidate : the null action's place among all candidates, or -1
     noise_keys : uint64[n], hashes of (seed, subject, sticky window)
-    first_pmf_out : float64[m], the law of each row's first slot
 
     Notes
     -----
     **Cost** at 200 contenders: the first slot O(m), each further one a fraction of it; linear in slots and rows.
     """
-    e, s, n = exploration, scratch, limits.size
-    drawn = Slates(np.empty((n, longest), np.int32), np.empty((n, longest + 1, N_TERMS + 1)), np.empty(n, np.int64))
-    _fill_slates(kinds, limits, e.parameters, null_candidate, noise_keys, offsets, candidates, action_index, keys, s.mean, s.deviation, s.explores,
-                 s.remains, s.rows, s.table, s.nodes, s.state, s.p, first_pmf_out, terms, drawn.candidates, drawn.terms, drawn.n_chosen)
+    s, n = scratch, limits.size
+    drawn = Slates(np.empty((n, longest), np.int32), np.empty((n, longest)), np.empty((n, longest + 1, N_TERMS + 1)), np.empty(n, np.int64))
+    _fill_slates(kinds, limits, exploration.parameters, null_candidate, noise_keys, offsets, candidates, explores, action_index, keys, judged,
+                 deviation, terms, s.numbers, s.flags, s.rows, s.table, s.nodes, drawn.candidates, drawn.propensity, drawn.terms, drawn.n_chosen)
     return drawn
 
 
 @kernel
-def _fill_slates(kinds, limits, parameters, null_candidate, noise_keys, offsets, candidates, action_index, keys, mean, deviation, explores, remains,
-                 rows, table, nodes, state, p, first_pmf, terms, chosen, terms_out, n_chosen):
+def _fill_slates(kinds, limits, parameters, null_candidate, noise_keys, offsets, candidates, explores, action_index, keys, judged, deviation, terms,
+                 numbers, flags, rows, table, nodes, chosen, propensity_out, terms_out, n_chosen):
     for r in range(limits.size):
         a, b = offsets[r], offsets[r + 1]
+        n = b - a
+        propensity, priority, spread, p = judged[0][a:b], numbers[_PRIORITY][:n], numbers[_DEVIATION][:n], numbers[_P][:n]
+        is_open, remains = flags[_EXPLORES][:n], flags[_REMAINS][:n]
+        _fill_priority(candidates[a:b], explores, propensity, deviation[a:b], terms[a:b], parameters[_POSTERIOR_SCALE], null_candidate, priority,
+                       spread, is_open, remains)
         null_position = -1
         if null_candidate >= 0:
-            for i in range(a, b):
-                if candidates[i] == null_candidate:
-                    null_position = i - a
+            for i in range(n):
+                if candidates[a + i] == null_candidate:
+                    null_position = i
         if kinds[r] == _CONTROL and null_position >= 0:
-            remains[a:b] = 1
-            remains[a + null_position] = 0
-        n_chosen[r] = _fill_slate(kinds[r], parameters, null_position, noise_keys[r], min(limits[r], b - a), candidates[a:b], mean[a:b],
-                                  deviation[a:b], explores[a:b], remains[a:b], action_index, keys, rows, table, nodes, state, p[: b - a],
-                                  first_pmf[a:b], terms[a:b], chosen[r], terms_out[r])
+            remains[:] = 1
+            remains[null_position] = 0
+        n_chosen[r] = _fill_slate(kinds[r], parameters, null_position, noise_keys[r], min(limits[r], n), candidates[a:b], priority, spread, is_open,
+                                  remains, action_index, keys, rows, table, nodes, p, judged[1][a:b], propensity, terms[a:b], chosen[r],
+                                  propensity_out[r], terms_out[r])
 
 
 @kernel
 def _fill_slate(kind, parameters, null_position, noise_key, limit, candidates, mean, deviation, explores, remains, action_index, keys, rows, table,
-                nodes, state, p, first_pmf, terms, chosen, terms_out):
+                nodes, p, first_pmf, propensity, terms, chosen, propensity_out, terms_out):
     """Chosen candidates, their terms and probabilities; returns how many, or -1 - n where the null action ended it after n."""
     share = parameters[_SHARE]
-    state[0], state[1] = 0.0, -np.inf
+    nodes[STATE, 0], nodes[STATE, 1] = BEFORE
     first_pmf[:] = 0.0
     for slot in range(limit):
         if kind == _THOMPSON:
-            _fill_win_probability(mean, deviation, remains, rows, table, nodes, state, p)
+            _fill_win_probability(mean, deviation, remains, rows, table, nodes, p)
         else:
             _fill_kind(kind, parameters[_EPSILON], parameters[_GAMMA], mean, remains, explores, p)
         if share > 0.0 and kind != _GREEDY and kind != _CONTROL:
@@ -158,7 +167,7 @@ def _fill_slate(kind, parameters, null_position, noise_key, limit, candidates, m
         terms_out[slot, _PROBABILITY] = p[i]
         if i == null_position:
             return -1 - slot
-        chosen[slot] = candidates[i]
+        chosen[slot], propensity_out[slot] = candidates[i], propensity[i]
         terms_out[slot, :_PROBABILITY] = terms[i]
     return limit
 
@@ -176,15 +185,13 @@ def fill_slate(
     limit: int,
 ) -> Slate:
     """One slate among candidates given by their priorities f64[n] and deviations f64[n], in arrays of its own: for replay and tests."""
-    n = priority.size
-    scratch, first_pmf = SlateScratch(n, n), np.empty(n)
-    scratch.mean[:], scratch.deviation[:], scratch.explores[:] = priority, deviation, explores
-    scratch.remains[:] = 1 if null_position < 0 else priority >= 0.0
-    limit = min(limit, n)
-    drawn = draw_slates(exploration, np.array([exploration.kind]), np.array([limit]), limit, scratch, np.array([0, n]),
-                        np.arange(n, dtype=np.int32), action_index, np.ascontiguousarray(np.stack([action_keys, candidate_keys])),
-                        np.zeros((n, N_TERMS)), null_position, np.array([noise_key], np.uint64), first_pmf)
-    return drawn.slate(0, first_pmf)
+    n, limit = priority.size, min(limit, priority.size)
+    judged, worth = np.stack([priority, np.zeros(n)]), np.tile([1.0, 1.0, 1.0, 0.0], (n, 1))  # a propensity of a worth of 1 is its priority
+    drawn = draw_slates(replace(exploration, posterior_scale=1.0), np.array([exploration.kind]), np.array([limit]), limit, SlateScratch(n),
+                        np.array([0, n]), np.arange(n, dtype=np.int32), explores, action_index,
+                        np.ascontiguousarray(np.stack([action_keys, candidate_keys])), judged, deviation, worth, null_position,
+                        np.array([noise_key], np.uint64))
+    return drawn.slate(0, judged[1])
 
 
 def pmf(exploration: Exploration, priority: Floats, deviation: Floats, explores: Flags, null_position: int) -> Floats:

@@ -22,6 +22,7 @@ Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.uint8]
 
 N_NODES = 20
+STATE, BEFORE = 5, (0.0, -math.inf)
 _N_COARSE = 8
 _N_ROUNDS_MAX = 6
 _REACH = 5.0
@@ -48,13 +49,13 @@ _LOG_LEVELS = np.log(np.maximum(_LEVELS, 1e-300))
 class Winning:
     """P(best) of one slate's candidates, slot after slot; holds the table between slots. Not shared between threads; about 1 us to make."""
 
-    __slots__ = ("_nodes", "_rows", "_state", "_table")
+    __slots__ = ("_nodes", "_rows", "_table")
 
     def __init__(self, n: int) -> None:
         self._rows = np.empty(n, np.int32)  # the candidate of each row of the table
         self._table = make_table(n)
-        self._nodes = np.empty((5, N_NODES))  # x, log G, G, factors, u
-        self._state = np.array([0.0, -np.inf])  # rows in use; the point mass at node 0, or -inf
+        self._nodes = make_nodes()
+        self._nodes[STATE, :2] = BEFORE
 
     def fill(self, mean: Floats, deviation: Floats, remains: Flags, p_out: Floats) -> None:
         """P(best) of the candidates with `remains` into p_out f64[n], 0 for the others.
@@ -64,7 +65,7 @@ class Winning:
         mean, deviation : f64[n], finite, deviation >= 0; the same at every call
         remains : uint8[n]; a candidate that was out stays out
         """
-        _fill_win_probability(mean, deviation, remains, self._rows, self._table, self._nodes, self._state, p_out)
+        _fill_win_probability(mean, deviation, remains, self._rows, self._table, self._nodes, p_out)
 
 
 def make_table(n: int) -> npt.NDArray[np.float32]:
@@ -75,6 +76,12 @@ def make_table(n: int) -> npt.NDArray[np.float32]:
     or where the maximum falls once in millions.
     """
     return np.empty((N_NODES + 2, n), np.float32)
+
+
+def make_nodes() -> Floats:
+    """float64[6, N_NODES]: x, log G, G, factors and u at each node; then the state between slots, how many rows of the table are in use and the point
+    mass at node 0, or -inf: `BEFORE` the first one."""
+    return np.empty((6, N_NODES))
 
 
 def win_probability(mean: Floats, deviation: Floats) -> Floats:
@@ -95,11 +102,12 @@ def win_probability(mean: Floats, deviation: Floats) -> Floats:
 
 
 @kernel
-def _fill_win_probability(mean, deviation, remains, rows, table, nodes, state, p):
-    """P(best) of those with remains[i] != 0 into p f64[n]; 0 for the others. `state[0]` is 0 at the first slot.
+def _fill_win_probability(mean, deviation, remains, rows, table, nodes, p):
+    """P(best) of those with remains[i] != 0 into p f64[n]; 0 for the others.
 
     **Cost**: n * N_NODES values of log Phi where nodes are placed, n * N_NODES multiplications where they are kept.
     """
+    state = nodes[STATE]
     n_rows = _fill_kept_rows(remains, rows, table, nodes, int(state[0]))
     atom = -np.inf
     for i in range(mean.size):

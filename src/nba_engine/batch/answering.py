@@ -163,8 +163,8 @@ class _Worker:
         drawn = judge(plan, self.scorer, histories[a:b], rows.slice(a, b), self.limit, work, lambda r: variables(a + r))
         n_offers = np.where(drawn.n_chosen < 0, -drawn.n_chosen - 1, drawn.n_chosen)
         ranked = np.arange(self.limit) < n_offers[:, None]
-        candidates, terms = drawn.candidates[ranked], drawn.terms[:, : self.limit][ranked]
-        propensity = self.scorer.at_ranks(np.concatenate([[0], np.cumsum(n_offers)]), candidates, self.limit)
+        candidates, propensity, terms = drawn.candidates[ranked], drawn.propensity[ranked], drawn.terms[:, : self.limit][ranked]
+        self.scorer.put_at_ranks(np.concatenate([[0], np.cumsum(n_offers)]), candidates, self.limit, propensity)
         return _Drawn(n_offers, candidates, terms, propensity, terms[:, PROBABILITY])
 
     def _table(self, start: int, drawn: _Drawn, groups: Sequence[ControlGroup | None]) -> pa.Table:
