@@ -72,6 +72,8 @@ def plain_value(value: Any) -> float | None:
 
 def plain_limit(limit: Any) -> int:
     """The largest number of offers; RequestError where it cannot be that."""
+    if type(limit) is int and 0 <= limit <= _LIMIT_MAX:
+        return limit
     if isinstance(limit, bool) or not isinstance(limit, _WHOLE) or not 0 <= limit <= _LIMIT_MAX:
         raise RequestError(f"limit is {limit!r}; give the largest number of offers, 0 or more and within 64 bits", "limit")
     return int(limit)

@@ -364,4 +364,5 @@ def _plain(facts: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
 def _judgement(decision: Decision, row: Any, at_us: int, channel_index: int, events: bytes, candidates: list[int]) -> Judgement:
     """What the entry still says of the judgement: the offers themselves, and nothing of the first slot's law."""
     judged = np.array([[o.propensity for o in decision.offers], [np.nan] * len(decision.offers)])
-    return Judgement(row, at_us, channel_index, events, np.array(candidates, np.int32), judged, tuple(candidates), decision.offers, decision.funnel)
+    survivors = np.array(candidates, np.int32).tobytes()
+    return Judgement(row, at_us, channel_index, events, survivors, judged.tobytes(), tuple(candidates), decision.offers, decision.funnel)

@@ -45,4 +45,4 @@ def _fields(record: Any) -> Iterable[Any]:
 
 
 def _arrays(values: Iterable[Any]) -> int:
-    return sum(value.nbytes for value in values if isinstance(value, np.ndarray))
+    return sum(memoryview(value).nbytes for value in values if isinstance(value, np.ndarray | bytes))

@@ -51,11 +51,21 @@ class Slate(msgspec.Struct, gc=False):
 class SlateScratch:
     """Arrays for drawing slates among up to `n` competitors: one thread at a time; 120 bytes a competitor."""
 
-    __slots__ = ("flags", "nodes", "numbers", "rows", "table")
+    __slots__ = ("_drawn", "flags", "nodes", "numbers", "rows", "table")
 
     def __init__(self, n: int) -> None:
         self.numbers, self.flags = np.empty((3, n)), np.empty((2, n), np.uint8)  # priority, its deviation, p; explores, remains
         self.rows, self.table, self.nodes = np.empty(n, np.int32), make_table(n), make_nodes()
+        self._drawn: Slates | None = None
+
+    def room(self, n_rows: int, longest: int) -> Slates:
+        """For what is drawn; the next to be drawn is written over it."""
+        found = self._drawn
+        if found is None or found.candidates.shape != (n_rows, longest):
+            shape = n_rows, longest
+            found = self._drawn = Slates(np.empty(shape, np.int32), np.empty(shape), np.empty((n_rows, longest + 1, N_TERMS + 1)),
+                                         np.empty(n_rows, np.int64))
+        return found
 
 
 class Slates(msgspec.Struct, gc=False):
@@ -82,6 +92,7 @@ class Slates(msgspec.Struct, gc=False):
 
 def draw_slates(
     exploration: Exploration,
+    n: int,
     kinds: npt.NDArray[np.int64],
     limits: npt.NDArray[np.int64],
     longest: int,
@@ -97,7 +108,7 @@ def draw_slates(
     null_candidate: int,
     noise_keys: npt.NDArray[np.uint64],
 ) -> Slates:
-    """Draw up to `limits[r]` offers for each row, each from the law over what remains.
+    """Draw up to `limits[r]` offers for each of n rows, each from the law over what remains; what is drawn stands until the next call.
 
     Parameters
     ----------
@@ -115,17 +126,16 @@ def draw_slates(
     -----
     **Cost** at 200 contenders: the first slot O(m), each further one a fraction of it; linear in slots and rows.
     """
-    s, n = scratch, limits.size
-    drawn = Slates(np.empty((n, longest), np.int32), np.empty((n, longest)), np.empty((n, longest + 1, N_TERMS + 1)), np.empty(n, np.int64))
-    _fill_slates(kinds, limits, exploration.parameters, null_candidate, noise_keys, offsets, candidates, explores, action_index, keys, judged,
+    s, drawn = scratch, scratch.room(n, longest)
+    _fill_slates(n, kinds, limits, exploration.parameters, null_candidate, noise_keys, offsets, candidates, explores, action_index, keys, judged,
                  deviation, terms, s.numbers, s.flags, s.rows, s.table, s.nodes, drawn.candidates, drawn.propensity, drawn.terms, drawn.n_chosen)
     return drawn
 
 
 @kernel
-def _fill_slates(kinds, limits, parameters, null_candidate, noise_keys, offsets, candidates, explores, action_index, keys, judged, deviation, terms,
-                 numbers, flags, rows, table, nodes, chosen, propensity_out, terms_out, n_chosen):
-    for r in range(limits.size):
+def _fill_slates(n_rows, kinds, limits, parameters, null_candidate, noise_keys, offsets, candidates, explores, action_index, keys, judged, deviation,
+                 terms, numbers, flags, rows, table, nodes, chosen, propensity_out, terms_out, n_chosen):
+    for r in range(n_rows):
         a, b = offsets[r], offsets[r + 1]
         n = b - a
         propensity, priority, spread, p = judged[0][a:b], numbers[_PRIORITY][:n], numbers[_DEVIATION][:n], numbers[_P][:n]
@@ -187,7 +197,7 @@ def fill_slate(
     """One slate among candidates given by their priorities f64[n] and deviations f64[n], in arrays of its own: for replay and tests."""
     n, limit = priority.size, min(limit, priority.size)
     judged, worth = np.stack([priority, np.zeros(n)]), np.tile([1.0, 1.0, 1.0, 0.0], (n, 1))  # a propensity of a worth of 1 is its priority
-    drawn = draw_slates(replace(exploration, posterior_scale=1.0), np.array([exploration.kind]), np.array([limit]), limit, SlateScratch(n),
+    drawn = draw_slates(replace(exploration, posterior_scale=1.0), 1, np.array([exploration.kind]), np.array([limit]), limit, SlateScratch(n),
                         np.array([0, n]), np.arange(n, dtype=np.int32), explores, action_index,
                         np.ascontiguousarray(np.stack([action_keys, candidate_keys])), judged, deviation, worth, null_position,
                         np.array([noise_key], np.uint64))
