@@ -1,11 +1,11 @@
 """`python -m benchmarks.learning.through_engine [mushroom | statlog | bank | world | calls]`: how good it is, through `Engine.decide` and `record`.
 
-The numbers: share of wrong actions over one pass, mean of 3 row orders, each passed with four seeds of the engine's own draws; `world`: share of the possible uplift captured over 20,000 interactions,
-mean of 12 worlds, since three alone have a standard error of .05; `calls`: AUC of `offer.propensity` read before `record`, bank's calls in call
-order, one action, the interval by DeLong. Default settings but `uniform_share: 0`, raw columns as facts, actions of value 1. All sets without a
-name: benchmarks/results/learning.md and README's table are written.
-Where it loses: see sets.py and world.py. Between row orders costs differ by a twentieth (statlog, bank) to a seventh (mushroom), between seeds of draws
-within one by less than half of that; three orders are few.
+The numbers: share of wrong actions over one pass, mean of 3 row orders, each passed with four seeds of the engine's own draws; `world`: share of the
+possible uplift captured over 20,000 interactions, mean of 12 worlds, since three alone have a standard error of .05; `calls`: AUC of
+`offer.propensity` read before `record`, bank's calls in call order, one action, the interval by DeLong. Default settings but `uniform_share: 0`, raw
+columns as facts, actions of value 1. All sets without a name: benchmarks/results/learning.md and README's table are written.
+Where it loses: see sets.py and world.py. Between row orders costs differ by a twentieth (statlog, bank) to a seventh (mushroom), within one, between
+seeds of draws, by half of that at most; three orders are few.
 """
 
 from __future__ import annotations
