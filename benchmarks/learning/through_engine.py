@@ -4,8 +4,8 @@ The numbers: share of wrong actions over one pass, mean of 3 row orders, each pa
 possible uplift captured over 20,000 interactions, mean of 12 worlds, since three alone have a standard error of .05; `calls`: AUC of
 `offer.propensity` read before `record`, bank's calls in call order, one action, the interval by DeLong. Default settings but `uniform_share: 0`, raw
 columns as facts, actions of value 1. All sets without a name: benchmarks/results/learning.md and README's table are written.
-Where it loses: see sets.py and world.py. Between row orders costs differ by a twentieth (statlog, bank) to a seventh (mushroom), within one, between
-seeds of draws, by half of that at most; three orders are few.
+Where it loses: see sets.py and world.py. Between row orders costs differ by 1 % (bank) to 13 % (mushroom), within one, between seeds of draws,
+by half of that; three orders are few.
 """
 
 from __future__ import annotations
