@@ -60,7 +60,7 @@ class Kept(msgspec.Struct, eq=False, gc=False):
     @property
     def offers(self) -> list[OfferState]:
         if self._offers is None:
-            self._offers = [OfferState(*each) for each in zip(self.decision.offers, self.judgement.offered, strict=True)]
+            self._offers = [*map(OfferState, self.decision.offers, self.judgement.offered)]
         return self._offers
 
     @property

@@ -187,12 +187,11 @@ class Encoder:
 
     def learn_texts(self, row: Row) -> None:
         """Give codes to the texts of `row` that have none yet, in the vocabulary and in the row itself."""
-        codes = row.values[0].tolist()
-        if 0 in codes[self._string_span]:
+        if 0 in row.values[0, self._string_span].tolist():
             for i, text in zip(self._string_columns, row.given[self._strings], strict=True):
-                if codes[i] == 0 and row.states[0, i] == VALUE:
+                if row.values[0, i] == 0 and row.states[0, i] == VALUE:
                     row.values[0, i] = self.vocabulary.learn(self.columns[i].name, text)
-        if 0 not in row.item_codes.tolist():
+        if row.item_codes is _NO_ITEMS or 0 not in row.item_codes.tolist():
             return
         start = 0
         for i, codes, texts, stop in zip(self._given[self._lists], self._list_codes, row.given[self._lists], row.item_offsets[0, 1:].tolist(),
