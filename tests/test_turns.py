@@ -76,9 +76,9 @@ def test_an_interrupt_while_waiting_leaves_it_unlocked():
     thread = threading.Thread(target=hold)
     thread.start()
     held.wait()
-    threading.Timer(0.05, _thread.interrupt_main, (signal.SIGINT,)).start()
-    threading.Timer(0.5, let_go.set).start()  # where a wait does not end with the signal, it ends with this
     with pytest.raises(KeyboardInterrupt):
+        threading.Timer(0.1, _thread.interrupt_main, (signal.SIGINT,)).start()
+        threading.Timer(0.5, let_go.set).start()  # where a wait does not end with the signal, it ends with this
         with lock:
             time.sleep(10.0)
     let_go.set()
