@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -47,25 +49,29 @@ _KEEP = 3
 _EVICTED_AT_ONCE = 16
 
 
-class History:
+class History(msgspec.Struct, eq=False, gc=False):
     """One subject's events: `events[:n_events]`, in the order of recording; the capacity is a power of two. To be read only.
 
     `raw` is the memory of `events`, where one event is found and written in a fraction of what an array takes for it. The array is made when it is
-    first read: of the subjects of a long history few ever call.
+    first read: of the subjects of a long history few ever call. The garbage collector need not walk what it holds, however many subjects there are.
     """
 
-    __slots__ = ("_events", "n_events", "raw")
-
-    def __init__(self, capacity: int = _FIRST_CAPACITY) -> None:
-        self.raw = bytearray(capacity * _SIZE)
-        self._events: npt.NDArray[Any] | None = None
-        self.n_events = 0
+    raw: bytearray = msgspec.field(default_factory=partial(bytearray, _FIRST_CAPACITY * _SIZE))
+    n_events: int = 0
+    _events: npt.NDArray[Any] | None = None
 
     @property
     def events(self) -> npt.NDArray[Any]:
         if self._events is None:
             self._events = np.ndarray(len(self.raw) // _SIZE, EVENT, self.raw)  # frombuffer would add a memoryview, which the collector walks
         return self._events
+
+    @classmethod
+    def from_bytes(cls, events: bytes) -> History:
+        """The inverse of `to_bytes`."""
+        n = len(events) // _SIZE
+        capacity = _FIRST_CAPACITY if n <= _FIRST_CAPACITY else 1 << (n - 1).bit_length()
+        return cls(bytearray(events.ljust(capacity * _SIZE, b"\0")), n)
 
     def grow(self, capacity: int) -> None:
         """Make room for so many events."""
@@ -79,20 +85,11 @@ class History:
         """The events, one behind the other: a copy of them as an array would take 3 us."""
         return bytes(self.raw[: self.n_events * _SIZE])
 
-    @classmethod
-    def from_bytes(cls, events: bytes) -> History:
-        """The inverse of `to_bytes`."""
-        found = cls(0)
-        found.raw, found.n_events = bytearray(events), len(events) // _SIZE
-        return found
-
     def copied(self) -> History:
         """A history of its own with the same events; this one where there are none."""
         if not self.n_events:
             return _NOTHING
-        found = History(0)
-        found.raw, found.n_events = bytearray(self.raw), self.n_events
-        return found
+        return History(bytearray(self.raw), self.n_events)
 
     def keep(self, kept: npt.NDArray[np.bool_]) -> None:
         """Drop every event that `kept` bool[n_events] does not name."""
@@ -156,14 +153,11 @@ class Contacts:
 
     def extend(self, subjects: Sequence[str], events: npt.NDArray[Any], offsets: npt.NDArray[np.int64]) -> None:
         """Take in events from elsewhere, EVENT[n], of offers that are not known here: `events[offsets[i]:offsets[i + 1]]` are those of subject i."""
-        bounds, size = offsets.tolist(), _SIZE
-        data = memoryview(events.tobytes())
+        bounds, size, data = offsets.tolist(), _SIZE, events.tobytes()
         for subject, start, stop in zip(subjects, bounds[:-1], bounds[1:], strict=True):
             history = self._histories.get(subject)
             if history is None and stop - start <= EVENTS_PER_SUBJECT_MAX:
-                history = self._histories[subject] = History(max(_FIRST_CAPACITY, 1 << (stop - start - 1).bit_length()))
-                history.raw[: (stop - start) * size] = data[start * size : stop * size]
-                history.n_events = stop - start
+                self._histories[subject] = History.from_bytes(data[start * size : stop * size])
                 continue
             if history is None:
                 history = self._histories[subject] = History()
@@ -206,10 +200,7 @@ class Contacts:
         self.names.load(state["names"])
         self._histories = {}
         for i, subject in enumerate(state["subjects"]):
-            rows = events[offsets[i] : offsets[i + 1]]
-            history = self._histories[subject] = History(max(_FIRST_CAPACITY, 1 << (len(rows) - 1).bit_length()))
-            history.events[: len(rows)] = rows
-            history.n_events = len(rows)
+            self._histories[subject] = History.from_bytes(events[offsets[i] : offsets[i + 1]].tobytes())
 
     def _changes(self, subject: str, history: History) -> None:
         """Put a history aside that is about to change, where it is being read."""
