@@ -26,7 +26,8 @@ def test_who_comes_back_at_once_stands_behind_who_waits():
         with lock:
             waiting.start()
             until = time.monotonic() + 30.0
-            while not lock._first_in_line.locked() and time.monotonic() < until:
+            while lock._first_in_line.acquire(False) and time.monotonic() < until:
+                lock._first_in_line.release()
                 time.sleep(0.0001)
         with lock:
             turns.append("came back")
@@ -82,6 +83,34 @@ def test_an_interrupt_while_waiting_leaves_it_unlocked():
     let_go.set()
     thread.join()
     assert _taken_by_another(lock)
+
+
+def test_a_signal_while_waiting_may_wait_too():
+    lock, held, let_go, taken = FairLock(), threading.Event(), threading.Event(), []
+
+    def hold():
+        with lock:
+            held.set()
+            let_go.wait(10.0)
+
+    def handle(*_):
+        threading.Timer(0.1, let_go.set).start()
+        with lock:
+            taken.append("handler")
+
+    before = signal.signal(signal.SIGALRM, handle)
+    thread = threading.Thread(target=hold, daemon=True)
+    thread.start()
+    held.wait()
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.2)
+        with lock:
+            taken.append("interrupted")
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        signal.signal(signal.SIGALRM, before)
+    thread.join()
+    assert taken == ["handler", "interrupted"] and _taken_by_another(lock)
 
 
 def test_a_call_from_within_a_call_is_refused_and_harms_nothing():

@@ -213,6 +213,8 @@ class Store:
     def _transaction(self, statements: list[tuple[str, Any]]) -> None:
         writer = self._writer
         try:
+            if writer.in_transaction:  # an interrupt has cut off what was to end the one before
+                writer.rollback()
             if len(statements) == 1:
                 writer.execute(*statements[0])
                 return
