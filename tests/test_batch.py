@@ -284,3 +284,10 @@ def test_a_catalog_without_actions_offers_nothing():
     engine = nba.Engine(nba.Catalog.from_dict({"facts": {"age": "int"}}))
     assert engine.decide("a", facts={"age": 3}, limit=2).offers == ()
     assert engine.decide_batch({"subject": ["a", "b"], "age": [3, None]}, limit=2).column("action").to_pylist() == [None, None]
+
+
+def test_a_table_of_repeats_alone():
+    engine = shop.engine()
+    decision = engine.decide("known", facts=shop.ADULT, channel="call", request_id="k", at=NOON)
+    found = engine.decide_batch({"subject": ["known"], "channel": ["call"], "request_id": ["k"]})
+    assert found["action"].to_pylist() == [offer.action for offer in decision.offers]

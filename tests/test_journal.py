@@ -206,10 +206,10 @@ def test_a_killed_process_loses_nothing_acknowledged(tmp_path: Path, n_lines: in
         assert list(entries) == [str(i + 1) for i in range(len(entries))]  # no gap: what is there is a beginning of what was appended
 
 
-class _Failing:
+class Failing:
     """A connection whose `execute` fails once, at call `n`."""
 
-    def __init__(self, connection: sqlite3.Connection, n: int, error: sqlite3.Error, after: bool = False) -> None:
+    def __init__(self, connection: sqlite3.Connection, n: int, error: BaseException, after: bool = False) -> None:
         self._connection, self._n, self._error, self._after = connection, n, error, after
 
     def execute(self, *arguments: object) -> object:
@@ -230,7 +230,7 @@ class _Failing:
 def test_what_is_acknowledged_is_what_is_there_whichever_call_fails(tmp_path: Path, n: int, after: bool) -> None:
     store = Store(tmp_path, "os")
     store._stop.set()  # only this test commits
-    store._writer = _Failing(store._writer, n, sqlite3.OperationalError("database or disk is full"), after)
+    store._writer = Failing(store._writer, n, sqlite3.OperationalError("database or disk is full"), after)
     acknowledged: list[int] = []
     for i in range(3):
         for k in range(i * 3 + 1):  # groups of 1, 4 and 7 entries: one statement, and several
@@ -256,11 +256,11 @@ def test_what_is_acknowledged_is_what_is_there_whichever_call_fails(tmp_path: Pa
 def test_a_failing_background_commit_stops_appends_until_it_succeeds(tmp_path: Path) -> None:
     store = Store(tmp_path, "os")
     writer = store._writer
-    store._writer = _Failing(writer, 1, sqlite3.OperationalError("disk I/O error"))
+    store._writer = Failing(writer, 1, sqlite3.OperationalError("disk I/O error"))
     store.append("decision", "a", 0, b"x")
     _wait_until(lambda: store._failure is not None or store._committed == 1)
     if store._failure is not None:
-        store._writer = _Failing(writer, 0, sqlite3.OperationalError("never"))
+        store._writer = Failing(writer, 0, sqlite3.OperationalError("never"))
     _wait_until(lambda: store._committed == 1)
     assert store.append("decision", "b", 0, b"y") == 2
     store._failure = StoreError("the disk is full")

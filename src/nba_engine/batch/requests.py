@@ -36,7 +36,7 @@ class Requests:
     def take(self, rows: list[int]) -> Requests:
         """The requests of these rows."""
         return Requests([self.subjects[i] for i in rows], self.channel_index[rows], self.at_us[rows],
-                        [self.interactions[i] for i in rows], [self.request_ids[i] for i in rows], self.facts.take(rows))
+                        [self.interactions[i] for i in rows], [self.request_ids[i] for i in rows], self.facts.take(pa.array(rows, pa.int64())))
 
 
 def read(table: Any, plan: Plan, now_us: int) -> Requests:
