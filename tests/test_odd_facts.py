@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from enum import Enum
 
 import numpy as np
@@ -64,6 +65,14 @@ def test_lists_of_numbers_are_the_decisions_own():
 def test_a_duration_beyond_all_time_is_refused():
     with nba.Engine(catalog({"w": "duration"}, "w > duration('1h')")) as engine, pytest.raises(nba.FactsError, match="fact 'w'"):
         engine.decide("s", facts={"w": "99999999999999999h"})
+
+
+@pytest.mark.parametrize("others", [{}, {"m": "map<string, int>"}, {"d": "double", "m": "map<string, int>"}])
+def test_a_duration_beyond_64_bits_is_named(others):
+    with nba.Engine(catalog({"w": "duration"} | others)) as engine:
+        with pytest.raises(nba.FactsError, match="fact 'w': .* does not fit into 64 bits") as told:
+            engine.decide("s", facts={"w": timedelta.max})
+        assert told.value.fact == "w"
 
 
 def test_a_table_of_numbers_that_arrow_cannot_hold_is_refused():

@@ -23,7 +23,7 @@ from nba_engine.errors import FactsError
 from nba_engine.facts import values as convert
 from nba_engine.facts.columns import KINDS, MISSING, NULL, VALUE, Column, columns_of
 from nba_engine.facts.vocabulary import Vocabulary
-from nba_engine.moments import EPOCH
+from nba_engine.moments import EPOCH, duration_us
 from nba_engine.schema import BUILT_IN_FACTS, Fact
 
 UNKNOWN_NAMES_MAX = 1000
@@ -258,12 +258,15 @@ class Encoder:
         return flat
 
     def _unencodable(self, found: Sequence[Any]) -> FactsError:
-        """Says which fact could not be written: a time without a zone or a number beyond 64 bits."""
+        """Says which fact could not be written: a time without a zone, or a number or a duration beyond 64 bits."""
         for i, value in zip(self._given, found, strict=True):
             column = self.columns[i]
-            convert.plain(value, column.type, column.name)
-            if isinstance(value, int) and not -(2**63) <= value < 2**63:
-                return FactsError(f"fact {column.name!r}: {value} does not fit into 64 bits; give a value from -2**63 to 2**63 - 1", column.name)
+            if value is not None:  # what stands in for a map or struct that is null or missing
+                convert.plain(value, column.type, column.name)
+            number = duration_us(value) if isinstance(value, timedelta) else value
+            if isinstance(number, int) and not -(2**63) <= number < 2**63:
+                return FactsError(f"fact {column.name!r}: {value} does not fit into 64 bits; give a value from -2**63 to 2**63 - 1, or a "
+                                  "duration within 292,000 years", column.name)
         return FactsError("a fact cannot be encoded; give values of the declared types", "")
 
 
