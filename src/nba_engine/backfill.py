@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _NEEDED = ("subject", "channel", "at", "action", "label")
 _TAKEN = (*_NEEDED, "treatment", "reason", "rank", "selection_probability")
 _TEXTS = ("subject", "channel", "action", "label", "treatment", "reason")
-_LEARNED_AT_ONCE = 4096
+_LEARNED_AT_ONCE = 8192  # half as many cost 5 % more a row, and so do four times as many
 _KEY_MASK = np.uint64((1 << 63) - 1)
 
 Ints = npt.NDArray[np.int64]
