@@ -90,18 +90,20 @@ def test_sqlite_alone(benchmark: Any, tmp_path: Path, page_size: int, system: st
     database.close()
 
 
+@pytest.mark.parametrize("page_size", [1024, 2048, 4096, 8192])
 @pytest.mark.parametrize("columns", ["kind, key", "key, kind"])
-def test_sqlite_index(benchmark: Any, tmp_path: Path, columns: str) -> None:
-    """A decision, its answer and what that taught in one commit with sync "os", in plain sqlite3: what the order of the index is worth."""
+def test_sqlite_interaction(benchmark: Any, tmp_path: Path, columns: str, page_size: int) -> None:
+    """A decision, its answer and what that taught in one commit with sync "os", in plain sqlite3: what page size and order of the index are worth."""
     database = sqlite3.connect((tmp_path / "plain.sqlite").as_uri() + "?vfs=unix-excl", uri=True, isolation_level=None)
-    database.executescript("PRAGMA page_size = 2048; PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 2000; PRAGMA synchronous = NORMAL;")
+    database.executescript(
+        f"PRAGMA page_size = {page_size}; PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 2000; PRAGMA synchronous = NORMAL;")
     database.execute("CREATE TABLE entries(sequence INTEGER PRIMARY KEY, kind TEXT, key TEXT, at_us INTEGER, payload BLOB)")
     database.execute(f"CREATE INDEX entries_by_key ON entries({columns})")
     statement, number = "INSERT INTO entries VALUES (?,?,?,0,?),(?,?,?,0,?),(?,?,?,0,?)", iter(range(10**9))
 
     def commit() -> None:
         n = next(number)
-        sizes = ("decision", 1_200), ("outcome", 75), ("taught", 3_700)
+        sizes = ("decision", 1_200), ("outcome", 75), ("taught", 2_500)
         rows = [(3 * n + k, kind, f"{'f' * 16}-{n:x}", bytes(size)) for k, (kind, size) in enumerate(sizes)]
         database.execute(statement, [field for row in rows for field in row])
 

@@ -22,7 +22,6 @@ from hypothesis import strategies as st
 from nba_engine.errors import StoreError
 from nba_engine.journal import Entry, Store, pack, unpack
 from nba_engine.journal.codec import pieces
-from nba_engine.journal.store import FORMAT
 
 _PLAIN = st.one_of(
     st.none(), st.booleans(), st.integers(-(2**63), 2**64 - 1), st.floats(), st.text(), st.binary(),
@@ -325,18 +324,6 @@ def test_a_closed_store_says_so(tmp_path: Path) -> None:
     for call in (lambda: store.append("decision", "a", 0, b""), lambda: store.find("decision", "a")):
         with pytest.raises(StoreError, match="closed"):
             call()
-
-
-@pytest.mark.parametrize("written", [FORMAT - 1, FORMAT + 1])
-def test_another_format_is_refused_and_left_alone(tmp_path: Path, written: int) -> None:
-    Store(tmp_path).close()
-    with sqlite3.connect(tmp_path / "journal.sqlite") as other:
-        other.execute("UPDATE meta SET value = ? WHERE name = 'format'", (str(written),))
-    other.close()
-    before = (tmp_path / "journal.sqlite").read_bytes()
-    with pytest.raises(StoreError, match=f"format {written}, this release reads format {FORMAT}"):
-        Store(tmp_path)
-    assert (tmp_path / "journal.sqlite").read_bytes() == before
 
 
 def test_a_foreign_database_and_an_unwritable_place_are_refused(tmp_path: Path) -> None:

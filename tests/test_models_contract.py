@@ -354,9 +354,10 @@ def test_a_receipt_from_before_a_reload_is_taken_back_after_it(make):
 
 
 def test_a_moved_receipt_drops_what_has_no_place():
-    receipt = Receipt(np.array([0, 4], np.int32), np.array([0, 2, 5], np.int32), np.arange(12, dtype=np.int32).reshape(2, 2, 3), 7)
+    receipt = Receipt(np.array([0, 2, 5], np.int32), np.array([[0, 4], [10, 11], [20, 21], [30, 31], [40, 41]], np.int32), 7)
     moved = receipt.moved(np.array([0, -1, -1, -1, 7], np.int32), np.array([3, -1, -1, -1, -1, 1], np.int32))
     assert moved.index.tolist() == [0, 7]
     assert moved.entities.tolist() == [3, 1]
-    assert moved.deltas.tolist() == [[[0, 2], [3, 5]], [[6, 8], [9, 11]]]
+    assert moved.deltas.tolist() == [[10, 11], [20, 21], [40, 41]]
     assert moved.model == 7
+    assert receipt.index.tolist() == [0, 4] and receipt.entities.tolist() == [0, 2, 5]  # the one it was made from stays as it was

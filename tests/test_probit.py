@@ -111,7 +111,7 @@ def test_score_update_and_take_back_equal_their_twin(outcomes):
         receipt = update(model, features, candidate, reward)
         for i, feature in enumerate(receipt.index.tolist()):
             for level, entity in enumerate(receipt.entities.tolist()):
-                found = receipt.deltas[:, i, level] / SCALE
+                found = receipt.deltas[[0, 1 + level], i] / SCALE
                 assert found == pytest.approx(np.array(steps[feature, entity]) / SCALE, abs=2e-5)
 
 

@@ -295,6 +295,17 @@ def test_a_failing_journal_loses_nothing_acknowledged(tmp_path, monkeypatch, met
             assert again.record(decision_id, receipt.label, action=action).duplicate, (n, subject, action)
 
 
+def test_what_an_answer_taught_is_durable_with_it(tmp_path, monkeypatch):
+    """Also where the answer alone was committed while it was being learned, by the thread that commits what nobody waits for."""
+    shop = engine(store=tmp_path, sync="os")
+    journal = shop._memory._journal
+    take = nba.engine.take
+    monkeypatch.setattr("nba_engine.engine.take", lambda *arguments: (journal.flush(), take(*arguments))[1])
+    shop.record(shown(shop, at=NOON).id, "declined", action="sport", at=NOON)
+    kinds = journal._reader.execute("SELECT kind FROM entries ORDER BY sequence").fetchall()
+    assert [kind for (kind,) in kinds][-3:] == ["decision", "outcome", "taught"]
+
+
 def test_an_outcome_that_fails_is_not_acknowledged_and_does_not_close_the_store(tmp_path, monkeypatch):
     """A defect of the models, say: it raises for one answer, then as now."""
     from nba_engine.beliefs import Beliefs

@@ -238,13 +238,13 @@ class Engine:
             spec = known(state, label, reason)
             outcome = Outcome(decision_id, offer.record.action, offer.record.treatment, label, at_us, reason, value, agent, event_id)
             receipt = repeated(kept, offer, spec, outcome)
-            sequence = self._memory.last_sequence
             if receipt is None:
                 check_fits(offer, spec, outcome)
-                sequence = self._memory.remember_outcome(offer, outcome)
+                self._memory.remember_outcome(offer, outcome)
                 receipt = take(state, kept, offer, outcome)
                 if receipt.learned:
                     self._memory.remember_taught(offer, outcome)
+            sequence = self._memory.last_sequence
         self._memory.commit(sequence)
         return receipt
 

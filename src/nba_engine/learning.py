@@ -206,8 +206,7 @@ def _key_of_offer(kept: Kept, offer: OfferState) -> int:
 def _contact(state: State, kept: Kept, offer: OfferState) -> tuple[str, int, int, Shown]:
     """How contact history names an offer: the subject, the keys of offer and interaction, what was shown."""
     decision, record = kept.decision, offer.record
-    channel = _channel(state, record.channel)
-    shown = Shown(record.action, record.treatment, record.channel, None if channel is None else channel.direction)
+    shown = Shown(record.action, record.treatment, record.channel, state.plan.direction_of(record.channel))
     return decision.subject, _key_of_offer(kept, offer), _key_of_interaction(decision.interaction), shown
 
 
@@ -218,7 +217,7 @@ def _present(state: State, kept: Kept, offer: OfferState, at_us: int) -> None:
         return
     offer.presented_at_us = at_us
     state.contacts.present(*_contact(state, kept, offer), at_us)
-    state.watch.presented(kept, offer.record)
+    state.watch.presented(kept, offer)
     if _deadline(state, offer.record.channel, at_us) < FOREVER_US:
         schedule(state, kept, offer)
 
@@ -226,7 +225,7 @@ def _present(state: State, kept: Kept, offer: OfferState, at_us: int) -> None:
 def _skip(state: State, kept: Kept, offer: OfferState, label: str) -> None:
     _take_back(state, kept, offer)
     if offer.presented_at_us is not None:
-        state.watch.presented(kept, offer.record, -1)
+        state.watch.presented(kept, offer, -1)
     state.contacts.skip(kept.decision.subject, _key_of_offer(kept, offer))
     offer.presented_at_us, offer.label, offer.reason = None, label, None
 
@@ -237,7 +236,7 @@ def _answer(state: State, kept: Kept, offer: OfferState, reward: float | None, o
     state.contacts.answer(*_contact(state, kept, offer), label, reason, outcome.at_us, offer.presented_at_us)
     if offer.presented_at_us is None:
         offer.presented_at_us = outcome.at_us
-        state.watch.presented(kept, offer.record)
+        state.watch.presented(kept, offer)
     if offer.label == label and offer.reason == reason:
         return False
     _take_back(state, kept, offer)
@@ -284,10 +283,8 @@ def _in_this_plan(state: State, kept: Kept, offer: OfferState) -> tuple[Row, int
     candidate = plan.candidate_of.get((offer.record.action, offer.record.treatment))
     if candidate is None:
         return None
-    channel = _channel(state, kept.decision.channel)
-    direction = None if channel is None else channel.direction
-    facts = kept.plan.encoder.facts_of(judgement.row)
-    return plan.encoder.encode_again(facts, judgement.at_us, kept.decision.channel, direction), candidate
+    facts, channel = kept.plan.encoder.facts_of(judgement.row), kept.decision.channel
+    return plan.encoder.encode_again(facts, judgement.at_us, channel, plan.direction_of(channel)), candidate
 
 
 def _channel(state: State, name: str | None) -> Channel | None:

@@ -104,12 +104,12 @@ class Memory:
             self._journal.append(entries.REQUEST, decision.request_id, judgement.at_us, decision.id.encode())
         self._journal.append(entries.DECISION, decision.id, judgement.at_us, payload)
 
-    def remember_outcome(self, offer: OfferState, outcome: Outcome) -> int:
-        """Queue the entry of an outcome; returns the sequence number to commit."""
+    def remember_outcome(self, offer: OfferState, outcome: Outcome) -> None:
+        """Queue the entry of an outcome."""
         if self._journal is None:
-            return 0
+            return
         self._save_if_due()
-        return self._journal.append(entries.OUTCOME, outcome.decision_id, outcome.at_us, entries.pack_outcome(outcome, offer.position))
+        self._journal.append(entries.OUTCOME, outcome.decision_id, outcome.at_us, entries.pack_outcome(outcome, offer.position))
 
     def remember_taught(self, offer: OfferState, outcome: Outcome) -> None:
         """Queue what an outcome taught, so that it can be taken back after a restart too."""

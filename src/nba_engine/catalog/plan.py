@@ -116,6 +116,11 @@ class Plan:
         """The built-in facts that tell no two customers apart: all channels are one, or of one direction."""
         return frozenset(name for name, texts in (("channel", self.channel_ids), ("direction", self.directions)) if len(set(texts)) < 2)
 
+    def direction_of(self, channel: str | None) -> str | None:
+        """Which way a channel goes; None where there is no such channel."""
+        index = -1 if channel is None else self.channel_of.get(channel, -1)
+        return None if index < 0 else self.directions[index]
+
     def variables(self, facts: Mapping[str, Any], at_us: int, channel_index: int) -> dict[str, Any]:
         """All that rules read where the plain evaluator answers them: the declared facts and the built-in ones; no channel where all compete."""
         asked = {} if channel_index < 0 else {"channel": self.channel_ids[channel_index], "direction": self.directions[channel_index]}

@@ -148,8 +148,10 @@ class Contacts:
         history, event, answered = self._present(subject, offer_key, interaction_key, shown, first_at_us)
         if answered >= 0:
             history.keep(np.arange(history.n_events) != answered)
+        _, offer, interaction, action, treatment, _, _, channel, direction = event
         number = self.names.number
-        self._append(history, (at_us, *event[1:5], number("label", label), -1 if reason is None else number("reason", reason), *event[7:]))
+        told = number("label", label), -1 if reason is None else number("reason", reason)
+        self._append(history, (at_us, offer, interaction, action, treatment, *told, channel, direction))
 
     def extend(self, subjects: Sequence[str], events: npt.NDArray[Any], offsets: npt.NDArray[np.int64]) -> None:
         """Take in events from elsewhere, EVENT[n], of offers that are not known here: `events[offsets[i]:offsets[i + 1]]` are those of subject i."""

@@ -19,7 +19,7 @@ from nba_engine.health.tallies import ONE, Compared, Tally
 
 if TYPE_CHECKING:
     from nba_engine.catalog.plan import Plan
-    from nba_engine.ledger import Kept
+    from nba_engine.ledger import Kept, OfferState
     from nba_engine.records import Offer
 
 _COARSER = 8
@@ -70,11 +70,12 @@ class Watch:
         self._plan, self._by_chance = plan, _by_chance(plan)
         self.groups.use(plan)
 
-    def presented(self, kept: Kept, offer: Offer, sign: int = 1) -> None:
+    def presented(self, kept: Kept, offer: OfferState, sign: int = 1) -> None:
         """An offer reached its subject, or with `sign` -1 did not after all."""
-        tally = self.tallies.get((offer.action, offer.treatment)) or self._tally(offer.action, offer.treatment)
+        record = offer.record
+        tally = self.tallies.get((record.action, record.treatment)) or self._tally(record.action, record.treatment)
         tally.impressions += sign
-        tally.random += sign * self._random(kept, offer)
+        tally.random += sign * self._random(kept, record, offer.candidate)
 
     def answered(self, kept: Kept, offer: Offer, reward: float, at_us: int) -> int:
         """An offer's answer taught the models; returns the number that takes it back."""
@@ -171,15 +172,14 @@ class Watch:
             found = self.tallies[key] = Tally()
         return found
 
-    def _random(self, kept: Kept, offer: Offer) -> int:
+    def _random(self, kept: Kept, offer: Offer, candidate: int) -> int:
         """The chance, in units, that chance and not the model chose this offer: certain in a uniform control group; else what uniform choice, as the
         decision's own catalog has it, put into its selection probability, n being the actions that competed with it."""
         decision, plan = kept.decision, kept.plan
         if decision.control_group is not None:
             return ONE if any(group.name == decision.control_group and group.kind == "uniform" for group in plan.control_groups) else 0
         by_chance = self._by_chance if plan is self._plan else _by_chance(plan)
-        candidate = plan.candidate_of.get((offer.action, offer.treatment))
-        if by_chance == 0.0 or (candidate is not None and not plan.explores[candidate]):
+        if by_chance == 0.0 or (candidate >= 0 and not plan.explores[candidate]):
             return 0
         n = decision.funnel["value"] - (plan.null_candidate >= 0) - offer.rank + 1
         share = by_chance / ((n if n > 1 else 1) * offer.selection_probability)

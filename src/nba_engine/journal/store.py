@@ -23,8 +23,8 @@ from nba_engine.errors import StoreError
 from nba_engine.journal import snapshots
 from nba_engine.journal.folder_lock import FolderLock
 
-FORMAT = 5
-"""Version of the tables; a store with a higher one was written by a newer release and is refused."""
+FORMAT, FORMAT_MIN = 6, 5
+"""Version of the tables and their entries, and the earliest that can be read; a store with a higher one was written by a newer release."""
 COMMIT_INTERVAL_S = 0.1
 """How long a decision that nobody answers may stay in the buffer."""
 
@@ -302,11 +302,13 @@ def _prepare(writer: sqlite3.Connection, folder: Path, sync: str) -> int:
         _check_format(writer, tables, folder)
     elif snapshots.latest(folder) is not None:
         raise StoreError(f"{folder} has snapshots and no entries: {_FILE} is empty or was taken away; restore the folder from a copy")
-    writer.execute("PRAGMA page_size = 2048")  # a commit writes whole pages: an eighth less time than with 4096 at 300 bytes an entry
+    writer.execute("PRAGMA page_size = 4096")  # a commit writes whole pages: a fifth less time than with 2048 at 4 kB an interaction
     writer.execute("PRAGMA journal_mode = WAL")
     writer.execute("PRAGMA wal_autocheckpoint = 2000")
     writer.execute(f"PRAGMA synchronous = {'FULL' if sync == 'disk' else 'NORMAL'}")
-    if not tables:
+    if tables:  # from now on releases that cannot read what this one adds refuse it
+        writer.execute("UPDATE meta SET value = ? WHERE name = 'format' AND value <> ?", (str(FORMAT), str(FORMAT)))
+    else:
         writer.executescript(f"BEGIN IMMEDIATE; {_TABLES} INSERT INTO meta VALUES ('format', '{FORMAT}'); COMMIT;")
     (newest,) = writer.execute("SELECT max(sequence) FROM entries").fetchone()
     found = snapshots.latest(folder)
@@ -320,8 +322,9 @@ def _check_format(writer: sqlite3.Connection, tables: set[str], folder: Path) ->
     row = writer.execute("SELECT value FROM meta WHERE name = 'format'").fetchone()
     if row is None or not row[0].isdigit():
         raise StoreError(f"{folder / _FILE} does not say its format; it is damaged: restore the folder from a copy")
-    if int(row[0]) != FORMAT:
-        raise StoreError(f"{folder} was written in format {row[0]}, this release reads format {FORMAT}; install the release that wrote it")
+    if not FORMAT_MIN <= int(row[0]) <= FORMAT:
+        raise StoreError(f"{folder} was written in format {row[0]}, this release reads formats {FORMAT_MIN} to {FORMAT}; install the release that "
+                         "wrote it")
 
 
 def _store_error(error: sqlite3.Error, folder: Path) -> StoreError:

@@ -68,10 +68,12 @@ class BetaBernoulli(OneByOne):
     def _learned(self, index: Index, value: Floats, n_active: int, candidate: int, reward: float, stamp: Stamp) -> Receipt:
         counted, entities = rates.in_fixed_point(reward, stamp[0]), self._path_entities[candidate]
         self.expected = float(self._rates(np.array([candidate], np.int32))[0][0])
-        return Receipt(np.zeros(1, np.int32), entities, np.full((2, 1, entities.size), [[[stamp[0]]], [[counted]]], np.int32), 0, *stamp)
+        table = np.full((2 + entities.size, 1), counted, np.int32)
+        table[:2, 0] = 0, stamp[0]
+        return Receipt(entities, table, 0, *stamp)
 
     def _add(self, receipt: Receipt, sign: int, since: float) -> None:
-        self._sums[receipt.entities] += sign * scaled(receipt.deltas[:, 0, -1].astype(np.int64), since)
+        self._sums[receipt.entities] += sign * scaled(receipt.deltas[[0, -1], 0].astype(np.int64), since)
 
     @property
     def nbytes(self) -> int:

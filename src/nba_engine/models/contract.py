@@ -30,45 +30,60 @@ _THREE = struct.Struct("<3i")
 class Receipt(msgspec.Struct, frozen=True, eq=False, gc=False):
     """What one update added to the sums of a model; subtracting it takes the update back.
 
-    index int32[n_active]: features; entities int32[n_levels]: the path without its gaps; deltas int32[2, n_active, n_levels]: fixed point
-    as the model defines it; model: names which of several models it is of (31 bits), 0 where there is one; counted: what the outcome counts as, in
-    2**-24, at the landmark of `epoch` (half_life.py), where the model forgets.
+    entities int32[n_levels]: the path without its gaps; table int32[2 + n_levels, n_active]: features, what each of them got on every level, and
+    what it got on each level besides, fixed point as the model defines it; model: names which of several models it is of (31 bits), 0 where there is
+    one; counted: what the outcome counts as, in 2**-24, at the landmark of `epoch` (half_life.py), where the model forgets.
     """
 
-    index: Index
     entities: Index
-    deltas: Index
+    table: Index
     model: int = 0
     counted: int = OUTCOME
     epoch: int = 0
 
+    @property
+    def index(self) -> Index:
+        """int32[n_active]: the features."""
+        return self.table[0]
+
+    @property
+    def deltas(self) -> Index:
+        """int32[1 + n_levels, n_active]: what they got; the last row is the candidate's own entity's."""
+        return self.table[1:]
+
     def to_bytes(self) -> bytes:
-        """Little-endian int32: n_active, n_levels, model, index, entities, deltas, and where the model forgets counted and epoch (two, the lower
-        31 bits first). About 2.5 kB at 100 features and 3 levels."""
-        sizes = _THREE.pack(self.index.size, self.entities.size, self.model)
+        """Little-endian int32: -n_active, n_levels, model, entities, table, and where the model forgets counted and epoch (two, the lower 31 bits
+        first). About 2 kB at 100 features and 3 levels."""
+        sizes = _THREE.pack(-self.table.shape[1], self.entities.size, self.model)
         aged = (self.counted, self.epoch) != (OUTCOME, 0)
         when = _THREE.pack(self.counted, self.epoch & 0x7FFFFFFF, self.epoch >> 31) if aged else b""
-        return b"".join((sizes, self.index, self.entities, self.deltas, when))  # numba runs on little-endian machines only
+        return b"".join((sizes, self.entities, self.table, when))  # numba runs on little-endian machines only
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Receipt:
-        """The inverse of `to_bytes`."""
+        """The inverse of `to_bytes`, and of that before it, which told what all levels got once for each and n_active without the sign."""
         numbers = np.frombuffer(data, dtype="<i4").astype(np.int32)
         n_active, n_levels, model = numbers[:3].tolist()
-        n_named = n_active + n_levels
-        index, entities, deltas, when = np.split(numbers[3:], [n_active, n_named, n_named + 2 * n_active * n_levels])
+        if n_active < 0:
+            entities, table, when = np.split(numbers[3:], [n_levels, n_levels - (2 + n_levels) * n_active])
+        else:
+            n_named = n_active + n_levels
+            index, entities, deltas, when = np.split(numbers[3:], [n_active, n_named, n_named + 2 * n_active * n_levels])
+            alike, own = deltas.reshape(2, n_active, n_levels)
+            table = np.ascontiguousarray(np.vstack([index, alike[:, -1], own.T]))
         counted, lower, upper = when.tolist() or (OUTCOME, 0, 0)
-        return cls(index, entities, deltas.reshape(2, n_active, n_levels), model, counted, (upper << 31) + lower)
+        return cls(entities, table.reshape(2 + n_levels, abs(n_active)), model, counted, (upper << 31) + lower)
 
     def moved(self, feature_of: Index, entity_of: Index) -> Receipt:
         """The same receipt in the numbering of another catalog version; what has no place there (-1) is dropped."""
         index, entities = feature_of[self.index], entity_of[self.entities]
-        deltas = self.deltas[:, index >= 0][:, :, entities >= 0]
-        return self.with_names(index[index >= 0], entities[entities >= 0], np.ascontiguousarray(deltas), self.model)
+        table = np.ascontiguousarray(self.table[:, index >= 0][np.r_[True, True, entities >= 0]])
+        table[0] = index[index >= 0]
+        return self.with_names(entities[entities >= 0], table, self.model)
 
-    def with_names(self, index: Index, entities: Index, deltas: Index, model: int) -> Receipt:
+    def with_names(self, entities: Index, table: Index, model: int) -> Receipt:
         """The same outcome, its places named otherwise."""
-        return Receipt(index, entities, deltas, model, self.counted, self.epoch)
+        return Receipt(entities, table, model, self.counted, self.epoch)
 
 
 class Model(Protocol):

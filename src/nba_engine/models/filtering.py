@@ -14,10 +14,12 @@ _RECEIPT_MAX = 2.0**31 - 1.0
 
 
 @kernel
-def _fill_update(index, value, entities, prior, reward, scale, sums, packed, work, deltas):
-    """The step of one outcome, and that step taken; the propensity before it."""
-    expected = _fill_receipt(index, value, entities, prior, sums, reward, scale, work, deltas)
-    posterior._fill_sums(prior, index, entities, deltas, 1, sums, packed, work)
+def _fill_update(index, value, entities, prior, reward, scale, sums, packed, work, table):
+    """The step of one outcome as the `table` of its receipt, and that step taken; the propensity before it."""
+    for i in range(table.shape[1]):
+        table[0, i] = index[i]
+    expected = _fill_receipt(table[0], value, entities, prior, sums, reward, scale, work, table[1:])
+    posterior._fill_sums(prior, table[0], entities, table[1:], 1, sums, packed, work)
     return expected
 
 
@@ -44,11 +46,12 @@ def _fill_updates(index, value, n_active, candidates, rewards, scales, paths, pr
 def _fill_receipt(index, value, entities, prior, sums, reward, scale, work, deltas):
     """One outcome's step in natural parameters, `scale` to the unit, and the propensity before it."""
     expected = _fill_steps(index, value, entities, prior, sums, reward, scale, work)
+    for i in range(index.shape[0]):
+        deltas[0, i] = np.int32(work[0, 0, i])
     for level in range(entities.shape[0]):
-        precision, shift = work[0, 0], work[1, level]
+        shift, own = work[1, level], deltas[1 + level]
         for i in range(index.shape[0]):
-            deltas[0, i, level] = np.int32(precision[i])
-            deltas[1, i, level] = np.int32(shift[i])
+            own[i] = np.int32(shift[i])
     return expected
 
 

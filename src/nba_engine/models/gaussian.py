@@ -164,20 +164,21 @@ class FullGaussian(OneByOne):
         self._read(eta, rate, read[0], read[1])
         self.expected = float(read[0, 0])
         information, target = self._lesson(float(eta[0, 0]), float(eta[1, 0]), reward)
-        deltas = np.zeros((2, n_active + 1, entities.size), np.int32)
+        table = np.zeros((2 + entities.size, n_active + 1), np.int32)
         x, weight = value[:n_active], stamp[0] / OUTCOME
-        deltas[0, :n_active, -1] = np.clip(np.rint(math.sqrt(information * weight) * x * ROOT_SCALE), -_INT32_MAX, _INT32_MAX)
-        deltas[1, :n_active, -1] = np.clip(np.rint(target * weight * x * SHIFT_SCALE), -_INT32_MAX, _INT32_MAX)
-        deltas[1, n_active] = counted
-        return Receipt(np.append(index[:n_active], np.int32(0)), entities, deltas, 0, *stamp)
+        table[0, :-1] = index[:n_active]
+        table[1, :-1] = np.clip(np.rint(math.sqrt(information * weight) * x * ROOT_SCALE), -_INT32_MAX, _INT32_MAX)
+        table[-1, :-1] = np.clip(np.rint(target * weight * x * SHIFT_SCALE), -_INT32_MAX, _INT32_MAX)
+        table[-1, -1] = counted
+        return Receipt(entities, table, 0, *stamp)
 
     def _add(self, receipt: Receipt, sign: int, since: float) -> None:
         active = receipt.index[:-1]
         slot = self._slot_of[receipt.entities[-1]]
-        root = receipt.deltas[0, :-1, -1].astype(np.int64)
-        counted, reward = (sign * scaled(np.array([receipt.counted, receipt.deltas[1, -1, -1]]), since)).tolist()
+        root = receipt.deltas[0, :-1].astype(np.int64)
+        counted, reward = (sign * scaled(np.array([receipt.counted, receipt.deltas[-1, -1]]), since)).tolist()
         self._outer[slot][np.ix_(active, active)] += sign * scaled(root[:, None] * root, since)
-        self._shift[slot, active] += sign * scaled(receipt.deltas[1, :-1, -1].astype(np.int64), since)
+        self._shift[slot, active] += sign * scaled(receipt.deltas[-1, :-1].astype(np.int64), since)
         rates.add(self._counts, receipt.entities, counted, reward)
         self._stale[slot] = True
 

@@ -125,17 +125,16 @@ class NaiveBayes(OneByOne):
         self.expected = float(read[0, 0])
         index = np.where(np.signbit(value[:n_active]), self._below[index[:n_active]], index[:n_active])
         _fill_shares(index, np.abs(value), self._predictor, shares)
-        deltas = np.zeros((2, n_active + 1, entities.size), np.int32)
-        deltas[0, :n_active, -1] = np.rint(shares * reward * stamp[0])
-        deltas[1, :n_active, -1] = np.rint(shares * (1.0 - reward) * stamp[0])
-        deltas[0, n_active], deltas[1, n_active] = int(self._scratch.pools[0, 0]), counted
-        return Receipt(np.append(index, np.int32(0)), entities, deltas, 0, *stamp)
+        table = np.zeros((2 + entities.size, n_active + 1), np.int32)
+        table[0, :-1], table[1, :-1], table[-1, :-1] = index, np.rint(shares * reward * stamp[0]), np.rint(shares * (1.0 - reward) * stamp[0])
+        table[1, -1], table[-1, -1] = int(self._scratch.pools[0, 0]), counted
+        return Receipt(entities, table, 0, *stamp)
 
     def _add(self, receipt: Receipt, sign: int, since: float) -> None:
         leaf, active = receipt.entities[-1], receipt.index[:-1]
-        counted, reward = (sign * scaled(np.array([receipt.counted, receipt.deltas[1, -1, -1]]), since)).tolist()
-        self._bins[leaf, active] += sign * scaled(receipt.deltas[:, :-1, -1].T.astype(np.int64), since)
-        self._scores[leaf, receipt.deltas[0, -1, -1]] += (reward, counted - reward)
+        counted, reward = (sign * scaled(np.array([receipt.counted, receipt.deltas[-1, -1]]), since)).tolist()
+        self._bins[leaf, active] += sign * scaled(receipt.deltas[[0, -1], :-1].T.astype(np.int64), since)
+        self._scores[leaf, receipt.deltas[0, -1]] += (reward, counted - reward)
         rates.add(self._counts, receipt.entities, counted, reward)
         _fill_pooled(self._bins[leaf], self._unit / _SCALE, np.unique(self._predictor[active]), self._spans, self._pooled[leaf])
 

@@ -100,10 +100,11 @@ def _fill_sums(prior, index, entities, deltas, sign, sums, packed, work):
     """`work` f64[>= 4, >= n_levels, >= n_active] is scratch."""
     for level in range(entities.shape[0]):
         entity, into, means, deviations = entities[level], sums[entities[level]], work[2, level], work[3, level]
+        precision, shift = deltas[0], deltas[1 + level]
         for i in range(index.shape[0]):
             feature = np.uint32(index[i])
-            into[feature, 0] += sign * np.int64(deltas[0, i, level])
-            into[feature, 1] += sign * np.int64(deltas[1, i, level])
+            into[feature, 0] += sign * np.int64(precision[i])
+            into[feature, 1] += sign * np.int64(shift[i])
         _fill_beliefs(prior, sums, index, entity, means, deviations)
         of_bias, of_others = prior[BIAS_PRECISION, entity], prior[PRECISION, entity]
         for i in range(index.shape[0]):

@@ -183,14 +183,13 @@ class Probit:
             self.advance(at_us)
             stamp = self._half_life.stamp(at_us)
         entities = self._entities[candidate]
-        deltas = np.empty((2, n_active, entities.size), dtype=np.int32)
-        active = index[:n_active].copy()
+        table = np.empty((2 + entities.size, n_active), np.int32)
         if self._work.shape[2] < n_active:
             self._work = np.empty((4, self._paths.shape[1], len(index)))
-        self.expected = filtering._fill_update(active, value, entities, self._prior, float(reward), float(stamp[0]), self._sums, self._packed,
-                                               self._work, deltas)
+        self.expected = filtering._fill_update(index, value, entities, self._prior, float(reward), float(stamp[0]), self._sums, self._packed,
+                                               self._work, table)
         self.version += 1
-        return Receipt(active, entities, deltas, 0, *stamp)
+        return Receipt(entities, table, 0, *stamp)
 
     def update_rows(self, index: Index, value: Floats, n_active: Offsets, candidates: Index, rewards: Floats,
                     expected_out: Floats | None = None, at_us: Offsets | None = None) -> None:

@@ -268,17 +268,16 @@ class River(OneByOne):
         if learner is None:
             learner = self._learners[self._key(entities)] = _Learner(deepcopy(self._fresh))
         learner.learn(said)
-        deltas = np.zeros((2, 2, entities.size), np.int32)
-        deltas[:, 0] = [[_name_of(said)], [_bin_of(self.expected)]]
-        deltas[1, 1] = counted
-        return Receipt(np.zeros(2, np.int32), entities, deltas)
+        table = np.zeros((2 + entities.size, 2), np.int32)
+        table[1, 0], table[-1] = _name_of(said), (_bin_of(self.expected), counted)
+        return Receipt(entities, table)
 
     def _add(self, receipt: Receipt, sign: int, since: float) -> None:
         entities = receipt.entities
-        rates.add(self._counts, entities, sign * OUTCOME, sign * int(receipt.deltas[1, 1, -1]))
-        self._said[entities[-1], receipt.deltas[1, 0, -1]] += sign
+        rates.add(self._counts, entities, sign * OUTCOME, sign * int(receipt.deltas[-1, 1]))
+        self._said[entities[-1], receipt.deltas[-1, 0]] += sign
         if sign < 0 and self._key(entities) in self._learners:
-            self._learners[self._key(entities)].forget(int(receipt.deltas[0, 0, -1]))
+            self._learners[self._key(entities)].forget(int(receipt.deltas[0, 0]))
 
     @property
     def nbytes(self) -> int:

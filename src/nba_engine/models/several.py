@@ -92,7 +92,7 @@ class Several:
         part = self._parts[self._part_of[candidate]]
         receipt = part.model.update(index, value, n_active, int(self._own[candidate]), reward, at_us)
         self.expected = part.model.expected
-        return receipt.with_names(receipt.index, part.entities[receipt.entities], receipt.deltas, part.name)
+        return receipt.with_names(part.entities[receipt.entities], receipt.table, part.name)
 
     def advance(self, at_us: int) -> None:
         """For every model."""
@@ -118,7 +118,7 @@ class Several:
         for k, part in enumerate(self._parts):
             own = self._own_entity[k, receipt.entities]
             if part.name == receipt.model and np.all(own >= 0):
-                part.model.take_back(receipt.with_names(receipt.index, own, receipt.deltas, 0))
+                part.model.take_back(receipt.with_names(own, receipt.table, 0))
 
     def spread(self, index: Index, value: Floats, n_active: int, candidate: int) -> float | None:
         """As the candidate's own model says."""
