@@ -78,6 +78,22 @@ def test_two_blocks_by_hand() -> None:
     assert refused.interval == found.interval and "rewards outside [0, 1] allow no other" in refused.warnings[-1]
 
 
+@pytest.mark.parametrize("n", [40, 900])
+def test_degrees_of_freedom_of_a_self_normalised_value_are_those_of_its_influences(n: int) -> None:
+    """From the definition, row by row; of a log of one block, which counts every row alike, and of many."""
+    log = {key: column for key, column in _log(n).items() if key[0] != "q"}
+    reward, w = 3.0 * log["reward"] - np.arange(n) % 2, log["p_target"] / log["p_log"]
+    count, ends = np.full(n, float(n <= FIRST_BLOCK)), [block_start(block) for block in range(1, 20) if block_start(block) < n]
+    for a, b in itertools.pairwise([*ends, n]):
+        count[a:b] = ((20 + (w[:a] ** 2).sum()) / (20 + a)) ** -0.5
+    found = estimate("snips", **log | {"reward": reward}, adaptive=True, thresholds=Thresholds(ess_refused=1))
+    value = (count * w * reward).sum() / (count * w).sum()
+    influence = count * w * (reward - value)
+    quantile = stdtrit((influence**2).sum() ** 2 / (influence**4).sum(), 0.975)
+    assert found.value == pytest.approx(value, rel=1e-12)
+    assert found.interval[1] - value == pytest.approx(quantile * np.sqrt((influence**2).sum()) / (count * w).sum(), rel=1e-9)
+
+
 def test_where_the_verdict_is_refused_the_interval_is_by_betting() -> None:
     log = {key: column for key, column in _log(200).items() if key[0] != "q"}
     strict = Thresholds(ess_refused=1_000)

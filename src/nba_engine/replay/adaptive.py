@@ -7,7 +7,8 @@ chunk, so that shards merge in any order; only the reading of the sums follows t
 
 **Source** Hadad, Hirshberg, Zhan, Wager, Athey 2021, "Confidence intervals for policy evaluation in adaptive experiments" (eq. 5 and 9); Zhan, Hadad,
 Hirshberg, Athey 2021, "Off-policy evaluation via adaptive weighting with data from contextual bandits" (StableVar); Bibaut, Dimakopoulou, Kallus,
-Chambaz, van der Laan 2021, "Post-contextual-bandit inference".
+Chambaz, van der Laan 2021, "Post-contextual-bandit inference". Degrees of freedom: F. Satterthwaite, "An approximate distribution of estimates of
+variance components", Biometrics Bulletin 2, 1946.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import numpy as np
 
 from nba_engine.errors import ReplayError
 from nba_engine.replay.importance import Rows
-from nba_engine.replay.sums import Estimator, Sums, fold, merge
+from nba_engine.replay.sums import IMPORTANCE_WEIGHT, PART, SQUARE, SQUARE_SQUARE, Estimator, Sums, fold, merge
 
 if TYPE_CHECKING:
     from nba_engine.replay.importance import Float
@@ -60,7 +61,7 @@ def fold_in_time(estimator: Estimator, rows: Rows, first_row: int, parameter: fl
     if estimator.atoms:
         raise ReplayError(f"{estimator.name} has no form for logs of a learner; take cressie_read, its near equal, or snips")
     parts = blocks_of(first_row, len(rows.reward))
-    return {block: fold(estimator, rows.between(a - first_row, b - first_row), parameter) for block, a, b in parts}
+    return {block: fold(estimator, rows.between(a - first_row, b - first_row), parameter, fourths=True) for block, a, b in parts}
 
 
 def merge_in_time(a: Blocks, b: Blocks) -> Blocks:
@@ -68,12 +69,14 @@ def merge_in_time(a: Blocks, b: Blocks) -> Blocks:
     return {block: merge(a[block], b[block]) if block in a and block in b else (a[block] if block in a else b[block]) for block in {*a, *b}}
 
 
-def stabilised(blocks: Blocks) -> tuple[Sums, Sums, float]:
-    """What all blocks say: merged as they are; evened out, as sums that an estimator reads like any other; degrees of freedom of the interval.
+def stabilised(blocks: Blocks) -> tuple[Sums, Sums, float, float]:
+    """What all blocks say: merged as they are; evened out, as sums that an estimator reads like any other; how many rows of the largest importance
+    weight would weigh as much as all do; degrees of freedom of the interval.
 
     Block k counts h_k = (mean w^2 of all rows before it)^-1/2 a row, block 0 not at all (unless there is no other). Means are those of rows that
     count so, and co-moments are such that the delta method gives sum (h u)^2 / (sum h)^2 for the influence u of a row, taken about the
-    mean over all blocks. Degrees of freedom: sum (h w)^2 / max (h w)^2, at least 1: by how many rows the variance is known.
+    mean over all blocks. By sum (h w)^2 / max (h w)^2 rows, at least 1, the variance is known; where the value is self-normalised, so that what a
+    missing row of large w would have earned does not matter, by sum(u^2)^2 / sum(u^4) of its rows' own influences u = h w (r - value).
     """
     order = sorted(blocks)
     if order != list(range(len(order))):
@@ -92,5 +95,18 @@ def stabilised(blocks: Blocks) -> tuple[Sums, Sums, float]:
         comoment += h * h * (sums.comoment + sums.n * np.outer(apart, apart))
     squares = sum(h * h * sums.square_importance_weight for h, sums in counts)
     largest = max((h * sums.max_importance_weight) ** 2 for h, sums in counts)
-    freedom = max(squares / largest, 1.0) if largest > 0 else 1.0
-    return whole, replace(whole, mean=mean, comoment=comoment * (whole.n / total * (whole.n - 1) / total)), freedom
+    n_weighty = max(squares / largest, 1.0) if largest > 0 else 1.0
+    freedom = _freedom(counts, float(mean[PART] / mean[IMPORTANCE_WEIGHT])) if whole.estimator.fourths and mean[IMPORTANCE_WEIGHT] > 0 else n_weighty
+    return whole, replace(whole, mean=mean, comoment=comoment * (whole.n / total * (whole.n - 1) / total)), n_weighty, freedom
+
+
+def _freedom(counts: list[tuple[float, Sums]], value: float) -> float:
+    """Satterthwaite's degrees of freedom of sum(u^2), u = h w (r - value): its square over sum(u^4), at least 1."""
+    own = slice(SQUARE, SQUARE_SQUARE + 1)
+    g = np.array([value * value, -2.0 * value, 1.0])  # u^2 / h^2 in terms of w^2, w^2 r and w^2 r^2
+    second = fourth = 0.0
+    for h, sums in counts:
+        mean = float(g @ sums.mean[own])
+        second += h**2 * sums.n * mean
+        fourth += h**4 * (sums.n * mean * mean + float(g @ sums.comoment[own, own] @ g))
+    return max(second * second / fourth, 1.0) if fourth > 0 else 1.0

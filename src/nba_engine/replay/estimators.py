@@ -24,7 +24,7 @@ from nba_engine.replay.adaptive import FIRST_BLOCK, Blocks, fold_in_time, stabil
 from nba_engine.replay.betting import betting_bounds
 from nba_engine.replay.importance import Float, Rows, check_rows
 from nba_engine.replay.likelihood import cressie_read, maximum_likelihood
-from nba_engine.replay.sums import IMPORTANCE_WEIGHT, Atoms, Estimator, Sums, as_it_is, atoms_of, by_delta, fold, merge, nothing
+from nba_engine.replay.sums import IMPORTANCE_WEIGHT, SQUARE, Atoms, Estimator, Sums, as_it_is, atoms_of, by_delta, fold, merge, nothing
 from nba_engine.replay.verdict import Evidence, Thresholds, Verdict, judge, mean_is_off
 
 NORMAL_975 = 1.959963984540054
@@ -34,8 +34,8 @@ EVENED_OUT = (
     f"and the first {FIRST_BLOCK} rows only set the scale"
 )
 BY_BETTING = "too little of the log resembles the target for a normal interval: this one is by betting, and holds for rewards in [0, 1] at any size"
-FREEDOM_MIN = 2.0
-"""Under so many degrees of freedom one row makes up over half of what the variance is read from, and what it happened to earn decides on it."""
+WEIGHTY_MIN = 2.0
+"""Under so many rows of the largest importance weight one row makes up over half of what the variance is read from, and its reward decides on it."""
 LIMIT_TRUSTED = "the interval of a log whose writer learned holds in the limit; rewards outside [0, 1] allow no other"
 
 
@@ -58,12 +58,12 @@ def _smoothed(w: Float, smoothing: float) -> Float:
 
 
 def _mean(sums: Sums) -> tuple[float, float]:
-    base, part, _ = (float(mean) for mean in sums.mean)
+    base, part, _ = sums.mean.tolist()
     return base + part, by_delta(sums, [1.0, 1.0, 0.0])
 
 
 def _ratio(sums: Sums) -> tuple[float, float]:
-    base, part, mean_weight = (float(mean) for mean in sums.mean)
+    base, part, mean_weight = sums.mean[:SQUARE].tolist()
     if mean_weight <= 0:
         return math.nan, math.inf
     return base + part / mean_weight, by_delta(sums, [1.0, 1 / mean_weight, -part / mean_weight**2])
@@ -74,7 +74,7 @@ ESTIMATORS: Mapping[str, Estimator] = {
     for estimator in (
         Estimator("ips", _mean, as_it_is),
         Estimator("clipped_ips", _mean, _clipped, parameter="max_importance_weight"),
-        Estimator("snips", _ratio, as_it_is),
+        Estimator("snips", _ratio, as_it_is, fourths=True),
         Estimator("dm", _mean, nothing, model=True),
         Estimator("dr", _mean, as_it_is, model=True),
         Estimator("clipped_dr", _mean, _clipped, model=True, parameter="max_importance_weight"),
@@ -128,10 +128,10 @@ def finish_in_time(blocks: Blocks, atoms: Atoms | None, thresholds: Thresholds |
     """
     from scipy.special import stdtrit
 
-    whole, evened, freedom = stabilised(blocks)
+    whole, evened, n_weighty, freedom = stabilised(blocks)
     found = _concluded(whole, evened.estimator.combine(evened), float(stdtrit(freedom, 0.975)), thresholds)
     error = math.sqrt(float(whole.comoment[IMPORTANCE_WEIGHT, IMPORTANCE_WEIGHT]) / max(whole.n - 1, 1) / whole.n)
-    trusted = found.verdict != "refused" and freedom >= FREEDOM_MIN and not mean_is_off(float(whole.mean[IMPORTANCE_WEIGHT]), error)
+    trusted = found.verdict != "refused" and n_weighty >= WEIGHTY_MIN and not mean_is_off(float(whole.mean[IMPORTANCE_WEIGHT]), error)
     if trusted or math.isnan(found.value):
         return replace(found, warnings=(*found.warnings, EVENED_OUT))
     if atoms is None:

@@ -12,8 +12,8 @@ import numpy.typing as npt
 from nba_engine.errors import ReplayError
 from nba_engine.replay.importance import Float, Rows
 
-BASE, PART, IMPORTANCE_WEIGHT, SQUARE, SQUARE_PART = range(5)
-"""Terms of which the means are kept; the last two only where `Estimator.squares`."""
+BASE, PART, IMPORTANCE_WEIGHT, SQUARE, SQUARE_PART, SQUARE_SQUARE = range(6)
+"""Terms of which the means are kept; those of squares only where `Estimator.squares`, or, and then all three, where fourth moments are asked for."""
 
 PIECE_ROWS = 2**13
 """Rows whose terms stay in the processor's cache while they are summed; over 10,000 BLAS would wake its threads for so little."""
@@ -43,7 +43,7 @@ class Estimator:
 
     `combine` makes of the sums a value and the variance of one row's influence on it. `adjust(w, parameter)` gives w'; `limits` hold the
     parameter: at least the first, under the second (infinity itself is allowed). `model` asks for a reward model, `squares` for the means of
-    w^2 and w^2 r, `atoms` for the distinct w.
+    w^2 and w^2 r, `atoms` for the distinct w. `fourths`: on a log of a learner, fourth moments say how well the variance is known (adaptive.py).
     """
 
     name: str
@@ -54,6 +54,7 @@ class Estimator:
     limits: tuple[float, float] = (0.0, float("inf"))
     squares: bool = False
     atoms: bool = False
+    fourths: bool = False
 
 
 ATOMS_MAX = 2**16
@@ -77,7 +78,7 @@ class Term(NamedTuple):
 
     adjust: Callable[[Float, float], Any]
     parameter: float
-    of: Literal["one", "reward", "residual", "q_target"]
+    of: Literal["one", "reward", "square_reward", "residual", "q_target"]
 
 
 class Joint(NamedTuple):
@@ -110,21 +111,21 @@ class Sums(Moments):
     atoms: Atoms | None = None
 
 
-def _terms_of(estimator: Estimator, parameter: float) -> tuple[Term, ...]:
-    """The three or five terms whose means the estimator is made of."""
+def _terms_of(estimator: Estimator, parameter: float, fourths: bool) -> tuple[Term, ...]:
+    """The three or five terms whose means the estimator is made of; with `fourths` also the squares whose co-moments are fourth moments."""
     base: Literal["one", "reward", "q_target"] = "q_target" if estimator.model else "reward"
     first = Term(_alone if estimator.model or estimator.squares or estimator.atoms else nothing, 0.0, base)
     adjusted = estimator.adjust, parameter if estimator.parameter else 0.0
     # dm never looks at what was logged.
     part = Term(*adjusted, "residual" if estimator.model and estimator.adjust is not nothing else "reward")
-    squares = (Term(_squared, 0.0, "one"), Term(_squared, 0.0, "reward")) if estimator.squares else ()
-    return first, part, Term(as_it_is, 0.0, "one"), *squares
+    squares = Term(_squared, 0.0, "one"), Term(_squared, 0.0, "reward"), Term(_squared, 0.0, "square_reward")
+    return first, part, Term(as_it_is, 0.0, "one"), *squares[: 3 if fourths and estimator.fourths else 2 if estimator.squares else 0]
 
 
-def joint(estimators: Iterable[tuple[Estimator, float]]) -> Joint:
+def joint(estimators: Iterable[tuple[Estimator, float]], fourths: bool = False) -> Joint:
     """Estimators with their parameters as one set of terms: those that share an adjustment or a mean compute it once."""
     known = tuple(estimators)
-    own = [_terms_of(*one) for one in known]
+    own = [_terms_of(*one, fourths) for one in known]
     terms = tuple(dict.fromkeys(term for some in own for term in some))
     places = tuple(tuple(terms.index(term) for term in some) for some in own)
     pairs = {(max(i, j), min(i, j)) for some in places for i in some for j in some if nothing not in (terms[i].adjust, terms[j].adjust)}
@@ -138,6 +139,8 @@ def columns_of(wanted: Joint, rows: Rows) -> Float:
             raise ReplayError(f"{one.name} needs a reward model: give q_logged (of the logged action) and q_target (expected under the target)")
     residual = None if rows.q_logged is None else rows.reward - rows.q_logged
     factors: dict[str, Any] = {"one": 1.0, "reward": rows.reward, "q_target": rows.q_target, "residual": residual}
+    if any(term.of == "square_reward" for term in wanted.terms):
+        factors["square_reward"] = rows.reward * rows.reward
     columns = np.empty((len(wanted.terms), len(rows.reward)))
     weights: dict[tuple[Any, float], Any] = {}
     for column, (adjust, parameter, of) in zip(columns, wanted.terms, strict=True):
@@ -173,9 +176,9 @@ def read(moments: Moments, places: Sequence[int], estimator: Estimator, paramete
                 moments.max_importance_weight, moments.unsupported, estimator, parameter, atoms)  # fmt: skip
 
 
-def fold(estimator: Estimator, rows: Rows, parameter: float = float("nan")) -> Sums:
+def fold(estimator: Estimator, rows: Rows, parameter: float = float("nan"), fourths: bool = False) -> Sums:
     """Sum up one chunk. **Cost** O(n), under 100 ns a row (benchmarks/bench_estimators.py); with atoms O(n log n)."""
-    wanted = joint([(estimator, parameter)])
+    wanted = joint([(estimator, parameter)], fourths)
     return read(fold_jointly(wanted, rows), wanted.places[0], estimator, parameter, atoms_of(rows) if estimator.atoms else None)
 
 
@@ -210,9 +213,9 @@ def merge_means(n_a: int, mean_a: Float, comoment_a: Float, n_b: int, mean_b: Fl
 
 
 def by_delta(sums: Sums, gradient: npt.ArrayLike) -> float:
-    """Variance of one row's influence on a function of the means whose gradient is given; 0 for a single row."""
+    """Variance of one row's influence on a function of the first means whose gradient is given; 0 for a single row."""
     g = np.asarray(gradient, dtype=np.float64)
-    return max(float(g @ sums.comoment @ g), 0.0) / (sums.n - 1) if sums.n > 1 else 0.0
+    return max(float(g @ sums.comoment[: g.size, : g.size] @ g), 0.0) / (sums.n - 1) if sums.n > 1 else 0.0
 
 
 def atoms_of(rows: Rows) -> Atoms:
