@@ -34,6 +34,8 @@ FIRST_BLOCK = 50
 """Rows of block 0, which only sets the scale: the law had hardly learned, and nothing before it says how much it should count."""
 _GROWTH = 1.2
 """Each block ends at so many times the rows where it began: a block's share of all rows before it stays a fifth."""
+_LEFT_MIN = 1e-7
+"""The least that may be left of sums of squares that cancel: of fourth powers, which cancel twice, two digits are then right."""
 _PRIOR_ROWS = 20
 """Rows of importance weight 1 that stand for what is known before any row."""
 
@@ -96,17 +98,21 @@ def stabilised(blocks: Blocks) -> tuple[Sums, Sums, float, float]:
     squares = sum(h * h * sums.square_importance_weight for h, sums in counts)
     largest = max((h * sums.max_importance_weight) ** 2 for h, sums in counts)
     n_weighty = max(squares / largest, 1.0) if largest > 0 else 1.0
-    freedom = _freedom(counts, float(mean[PART] / mean[IMPORTANCE_WEIGHT])) if whole.estimator.fourths and mean[IMPORTANCE_WEIGHT] > 0 else n_weighty
+    known = whole.estimator.fourths and mean[IMPORTANCE_WEIGHT] > 0
+    freedom = (_freedom(counts, float(mean[PART] / mean[IMPORTANCE_WEIGHT])) if known else None) or n_weighty
     return whole, replace(whole, mean=mean, comoment=comoment * (whole.n / total * (whole.n - 1) / total)), n_weighty, freedom
 
 
-def _freedom(counts: list[tuple[float, Sums]], value: float) -> float:
-    """Satterthwaite's degrees of freedom of sum(u^2), u = h w (r - value): its square over sum(u^4), at least 1."""
+def _freedom(counts: list[tuple[float, Sums]], value: float) -> float | None:
+    """Satterthwaite's degrees of freedom of sum(u^2), u = h w (r - value): its square over sum(u^4), at least 1; None where the digits of sums do not
+    say it, as where rewards are all alike."""
     own = slice(SQUARE, SQUARE_SQUARE + 1)
     g = np.array([value * value, -2.0 * value, 1.0])  # u^2 / h^2 in terms of w^2, w^2 r and w^2 r^2
-    second = fourth = 0.0
+    second = fourth = apart = 0.0
     for h, sums in counts:
         mean = float(g @ sums.mean[own])
         second += h**2 * sums.n * mean
+        apart += h**2 * sums.n * float(np.abs(g) @ np.abs(sums.mean[own]))
         fourth += h**4 * (sums.n * mean * mean + float(g @ sums.comoment[own, own] @ g))
-    return max(second * second / fourth, 1.0) if fourth > 0 else 1.0
+    told = fourth > 0 and second > apart * _LEFT_MIN
+    return max(second * second / fourth, 1.0) if told and math.isfinite(second * second / fourth) else None

@@ -30,6 +30,12 @@ def betting_bounds(atoms: Atoms, level: float) -> tuple[float, float]:
     return above(atoms.importance_weight, atoms.reward, atoms.n, level), 1 - above(atoms.importance_weight, atoms.n - atoms.reward, atoms.n, level)
 
 
+def contradicted(w: Float, n: Float, level: float) -> bool:
+    """Whether a gambler on the importance weights alone, of each w `n` rows, rules out that they average 1, as those of true p_log do: they are too
+    large, and what is won by them says nothing of rewards."""
+    return above(w, n, n, level) >= 1.0
+
+
 def ruled_out(gain: Float, level: float) -> float:
     """The largest mean in [0, 1] that rows which gained so much, at least 0 each, rule out from below."""
     distinct, times = np.unique(gain, return_counts=True)

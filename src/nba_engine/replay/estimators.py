@@ -21,7 +21,7 @@ import numpy as np
 
 from nba_engine.errors import ReplayError
 from nba_engine.replay.adaptive import FIRST_BLOCK, Blocks, fold_in_time, stabilised
-from nba_engine.replay.betting import betting_bounds
+from nba_engine.replay.betting import betting_bounds, contradicted
 from nba_engine.replay.importance import Float, Rows, check_rows
 from nba_engine.replay.likelihood import cressie_read, maximum_likelihood
 from nba_engine.replay.sums import IMPORTANCE_WEIGHT, SQUARE, Atoms, Estimator, Sums, as_it_is, atoms_of, by_delta, fold, merge, nothing
@@ -34,6 +34,10 @@ EVENED_OUT = (
     f"and the first {FIRST_BLOCK} rows only set the scale"
 )
 BY_BETTING = "too little of the log resembles the target for a normal interval: this one is by betting, and holds for rewards in [0, 1] at any size"
+CONTRADICTED = (
+    "the importance weights are larger than true ones can be, so p_log is not what was drawn from, and no interval is sure to hold: this one is "
+    "that of a normal limit, right where p_log is off by one factor and the value is self-normalised"
+)
 WEIGHTY_MIN = 2.0
 """Under so many rows of the largest importance weight one row makes up over half of what the variance is read from, and its reward decides on it."""
 LIMIT_TRUSTED = "the interval of a log whose writer learned holds in the limit; rewards outside [0, 1] allow no other"
@@ -124,7 +128,8 @@ def finish_in_time(blocks: Blocks, atoms: Atoms | None, thresholds: Thresholds |
 
     The interval is Student's, but by betting (betting.py; stretched to hold the value) where no limit can be trusted: where the verdict is refused,
     where one row decides on the variance, and where the importance weights average so far from 1 that rows with a large one must be missing
-    (docs/decisions/0020-adaptive-intervals.md). `atoms` are those of the whole log; None where rewards leave [0, 1].
+    (docs/decisions/0020-adaptive-intervals.md). But not where weights so large contradict p_log: bets on rewards would win by them alone. `atoms` are
+    those of the whole log; None where rewards leave [0, 1].
     """
     from scipy.special import stdtrit
 
@@ -136,6 +141,8 @@ def finish_in_time(blocks: Blocks, atoms: Atoms | None, thresholds: Thresholds |
         return replace(found, warnings=(*found.warnings, EVENED_OUT))
     if atoms is None:
         return replace(found, warnings=(*found.warnings, EVENED_OUT, LIMIT_TRUSTED))
+    if contradicted(atoms.importance_weight, atoms.n, 0.95):
+        return replace(found, warnings=(*found.warnings, EVENED_OUT, CONTRADICTED))
     low, high = betting_bounds(atoms, 0.95)
     bounds = min(low, found.value), max(high, found.value)
     return replace(found, interval=bounds, warnings=(*found.warnings, EVENED_OUT, BY_BETTING))

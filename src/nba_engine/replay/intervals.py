@@ -152,7 +152,8 @@ def confidence_sequence(
 
     Returns
     -------
-    Bounds; each look keeps what earlier ones have ruled out. It takes for granted that the target may choose only what the log could.
+    Bounds; each look keeps what earlier ones have ruled out. It takes for granted that the target may choose only what the log could, and that p_log
+    is what was drawn from: where `low` passes `high`, it was not.
 
     Raises
     ------

@@ -132,10 +132,11 @@ class Judge:
         try:
             # Not safe: a whole number beyond 2**53 is rounded, as every double is, and not refused.
             return column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError):  # a text that is no number, or a type that never is one
-            row, value = next((i, value) for i, value in enumerate(column.to_pylist()) if not _is_number(value))
-            raise ReplayError(f"column {name} holds {value!r} in row {self.n_read + row}, which is no number; it must say {COLUMNS[name]} "
-                              "(write 0.5 for 50 %, 1 for yes and 0 for no)") from None
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:  # a text that is no number, or a type that never is one
+            odd = ((i, value) for i, value in enumerate(column.to_pylist()) if not _is_number(value))
+            row, value = next(odd, (None, None))
+            what = f"holds {value!r} in row {self.n_read + row}, which is no number" if row is not None else f"does not hold plain numbers ({error})"
+            raise ReplayError(f"column {name} {what}; it must say {COLUMNS[name]} (write 0.5 for 50 %, 1 for yes and 0 for no)") from None
 
     def _note(self, odd: Mask, text: str, set_aside: bool) -> None:
         """Rows that were set aside for another cause are not counted again."""

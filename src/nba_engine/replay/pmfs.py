@@ -89,7 +89,10 @@ class Numbering:
         import pyarrow as pa
 
         whole = one_array(names)
-        coded = whole if pa.types.is_dictionary(whole.type) else whole.dictionary_encode()
+        try:
+            coded = whole if pa.types.is_dictionary(whole.type) else whole.dictionary_encode()
+        except pa.ArrowNotImplementedError:
+            raise ReplayError(f"column action holds {whole.type}; give one name or number of an action in each row") from None
         own = [-1 if text is None else self._number(text) for text in _texts(coded.dictionary)]
         return np.array([*own, -1], np.int64)[np.asarray(coded.indices.fill_null(len(own)))]
 

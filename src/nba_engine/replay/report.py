@@ -41,6 +41,7 @@ ROWS_FOR_INDEPENDENT = "the intervals take rows of one subject for independent o
 FIXED_FOR_ALL_WE_KNOW = (
     "the intervals take it for granted that the log's writer did not learn from the log's own rows; say adaptive where it did (an engine that learns)"
 )
+SHARES_STAY = "the intervals are those of a law that did not change: shares of the log's own rows cannot tell one that learned"
 ONLY_A_MODEL = "dm needs no probabilities and believes the model; nothing in this log checks it"
 
 Progress = Callable[[int, int | None], None]
@@ -305,7 +306,8 @@ def _by_shares(table: pa.Table, chosen_by: tuple[str, ...], p_target: Any, wante
 
     target = table.column("p_target").to_numpy() if p_target is None else p_target
     rows, note = rows_by_shares(table, chosen_by, target, np.nan_to_num(table.column("reward").to_numpy()))
-    return _Judged([rows], _OF_SHARES, (note,), subject=_subject(table) if wanted.by_subject else None)
+    notes = (note, SHARES_STAY) if wanted.adaptive else (note,)
+    return _Judged([rows], _OF_SHARES, notes, subject=_subject(table) if wanted.by_subject else None)
 
 
 def _unweighted(chunks: Iterable[pa.Table]) -> Iterator[Rows]:

@@ -26,7 +26,7 @@ import numpy.typing as npt
 
 from nba_engine.errors import ReplayError
 from nba_engine.replay.betting import ruled_out
-from nba_engine.replay.estimators import Estimate, conclude
+from nba_engine.replay.estimators import CONTRADICTED, Estimate, conclude
 from nba_engine.replay.importance import Float, check_rows
 from nba_engine.replay.sums import merge_means
 from nba_engine.replay.verdict import Thresholds
@@ -177,6 +177,8 @@ def _by_betting(found: Estimate, reward: Float, p_log: Float, p_target: Float) -
         raise ReplayError(f"rewards of ranks reach from {reward.min():g} to {reward.max():g}; on the log of a learner intervals of slates are by "
                           "betting, which needs them within 0 and 1: divide them by the largest there can be")  # fmt: skip
     w, length = SLATE_ESTIMATORS[found.estimator].ratios(p_target / p_log), reward.shape[1]
+    if ruled_out(w.mean(axis=1), 0.95) >= 1.0:
+        return replace(found, warnings=(*found.warnings, CONTRADICTED))
     low = length * ruled_out((w * reward).mean(axis=1), 0.95)
     high = length * (1 - ruled_out((w * (1 - reward)).mean(axis=1), 0.95))
     bounds = float(np.fmin(low, found.value)), float(np.fmax(high, found.value))  # a value that is no number leaves them as they are

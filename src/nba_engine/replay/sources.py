@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 ROWS_AT_ONCE = 2**18
 """Rows that are held at once where a log is read in one pass."""
 
+_CSV_BLOCKS = 2**20, 100 * 2**20
+
 FORMS = ".parquet, .csv, .arrow, .feather or the folder of a store"
 
 
@@ -96,7 +98,7 @@ def _parquet(path: Path) -> Source:
 
 
 def _csv(path: Path) -> Source:
-    """Types are those of the first block (a megabyte); a later value that does not fit is an error that names it and says so."""
+    """Types are those of the first megabyte, or of a hundred where a column is blank in it; a later value that does not fit is an error."""
     import pyarrow as pa
     from pyarrow import csv
 
@@ -107,13 +109,17 @@ def _csv(path: Path) -> Source:
     for separator in (b";", b"\t", b"|"):
         if separator in header and b"," not in header:
             raise ReplayError(f"the log {path} separates its columns by {separator.decode()!r}; separate them by commas, and write 0.5, not 0,5")
-    with csv.open_csv(path) as reader:
-        schema = reader.schema
+    schema = pa.schema([])
+    for block in _CSV_BLOCKS:  # a column that is blank for the first megabyte gets its type from more
+        with csv.open_csv(path, read_options=csv.ReadOptions(block_size=block)) as reader:
+            schema = reader.schema
+        if not any(map(pa.types.is_null, schema.types)):
+            break
 
     def batches(names: Sequence[str]) -> Iterator[pa.Table]:
         if odd := [name for name in names if pa.types.is_binary(schema.field(name).type)]:
             raise ReplayError(f"the log {path} is not written in UTF-8, as column {odd[0]} shows; save it as UTF-8")
-        with csv.open_csv(path, convert_options=csv.ConvertOptions(include_columns=list(names), column_types=schema)) as reader:
+        with csv.open_csv(path, convert_options=csv.ConvertOptions(include_columns=[*dict.fromkeys(names)], column_types=schema)) as reader:
             try:
                 yield from _tables(reader, names)
             except pa.ArrowInvalid as error:
