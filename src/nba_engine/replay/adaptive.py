@@ -36,6 +36,8 @@ _GROWTH = 1.2
 """Each block ends at so many times the rows where it began: a block's share of all rows before it stays a fifth."""
 _LEFT_MIN = 1e-7
 """The least that may be left of sums of squares that cancel: of fourth powers, which cancel twice, two digits are then right."""
+_BEYOND = np.errstate(over="ignore", invalid="ignore")
+"""Fourth powers of rewards may be no numbers any more; the degrees of freedom are then told without them."""
 _PRIOR_ROWS = 20
 """Rows of importance weight 1 that stand for what is known before any row."""
 
@@ -58,6 +60,7 @@ def blocks_of(first_row: int, n: int) -> Iterator[tuple[int, int, int]]:
         row, block = max(row, until), block + 1
 
 
+@_BEYOND
 def fold_in_time(estimator: Estimator, rows: Rows, first_row: int, parameter: float = math.nan) -> Blocks:
     """Sum up one chunk, block by block; `first_row` is its first row's place in the whole log, in the order of time."""
     if estimator.atoms:
@@ -66,11 +69,13 @@ def fold_in_time(estimator: Estimator, rows: Rows, first_row: int, parameter: fl
     return {block: fold(estimator, rows.between(a - first_row, b - first_row), parameter, fourths=True) for block, a, b in parts}
 
 
+@_BEYOND
 def merge_in_time(a: Blocks, b: Blocks) -> Blocks:
     """The sums of both chunks together, whichever came first."""
     return {block: merge(a[block], b[block]) if block in a and block in b else (a[block] if block in a else b[block]) for block in {*a, *b}}
 
 
+@_BEYOND
 def stabilised(blocks: Blocks) -> tuple[Sums, Sums, float, float]:
     """What all blocks say: merged as they are; evened out, as sums that an estimator reads like any other; how many rows of the largest importance
     weight would weigh as much as all do; degrees of freedom of the interval.
