@@ -38,6 +38,11 @@ def test_check_of_a_sound_catalog():
     assert (result.exit_code, json.loads(result.stdout)) == (0, {"catalog": "telco", "version": "2026-11-22", "faults": [], "findings": []})
 
 
+def test_the_package_is_the_command_too():
+    ran = subprocess.run([sys.executable, "-m", "nba_engine", "check", EXAMPLE], capture_output=True, text=True)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, f"{EXAMPLE}: 10 actions, 0 findings\n", "")
+
+
 def test_check_with_findings(tmp_path):
     path = written(tmp_path, "catalog.yaml", SOUND.replace('"age >= 18"', '["age > 18", "age < 3"]'))
     result = run("check", path)

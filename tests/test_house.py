@@ -23,6 +23,7 @@ FLOORS = {
     "asking": 2, "batch": 2, "sizes": 2, "health": 2, "challenger": 2, "lessons": 2,
     "engine": 3, "memory": 3, "warming": 3, "compiled": 3, "snapshots": 3, "turns": 3,
     "replay": 4, "adapters": 4, "service": 4, "cli": 4, "demo": 4, "exporting": 4, "progress": 4,
+    "__main__": 5,
 }  # fmt: skip
 SIBLINGS = {
     ("beliefs", "catalog"), ("decision", "beliefs"), ("decision", "catalog"), ("ledger", "catalog"), ("ledger", "decision"),

@@ -79,3 +79,9 @@ def test_shares_cannot_tell_a_law_that_learned() -> None:
     table = {"reward": random.random(400), "action": random.choice(["a", "b"], 400), "at_home": random.random(400) < 0.5}
     report = run(Log.read(table | {"p_target": np.full(400, 0.5)}, {"chosen_by": ["at_home"]}), adaptive=True)
     assert any("shares of the log's own rows cannot tell one that learned" in note for note in report.notes)
+
+
+def test_times_of_a_csv_need_their_zone(tmp_path: Path) -> None:
+    log = _read(tmp_path, "reward,p_log,p_target,at\n" + "1,0.5,0.5,2026-03-02 12:00:00\n" * 40, {})
+    with pytest.raises(ReplayError, match="column at: 2026-03-02T12:00:00 has no time zone; give times with their zone"):
+        run(log, adaptive=True)

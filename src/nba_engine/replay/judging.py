@@ -179,4 +179,5 @@ def moments(table: pa.Table, name: str, default_us: int | None) -> Ints:
     try:
         return moments_of(table.column(name), default_us)
     except RequestError as error:
-        raise ReplayError(str(error).replace("fact 'at'", f"column {name}")) from error
+        said = str(error).replace("fact 'at'", f"column {name}").partition("; give")[0]
+        raise ReplayError(f"{said}; give times with their zone, such as 2026-03-02T12:00:00Z, or epoch microseconds") from error
