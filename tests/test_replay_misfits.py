@@ -85,3 +85,9 @@ def test_times_of_a_csv_need_their_zone(tmp_path: Path) -> None:
     log = _read(tmp_path, "reward,p_log,p_target,at\n" + "1,0.5,0.5,2026-03-02 12:00:00\n" * 40, {})
     with pytest.raises(ReplayError, match="column at: 2026-03-02T12:00:00 has no time zone; give times with their zone"):
         run(log, adaptive=True)
+
+
+def test_as_much_without_support_as_is_allowed_is_allowed() -> None:
+    log = {"reward": np.tile([1.0, 0.0], 500), "p_log": np.full(1_000, 0.5), "p_target": np.full(1_000, 0.475)}
+    at_the_edge, beyond = (estimate("snips", **log, unsupported=np.full(1_000, share)) for share in (0.05, 0.0501))
+    assert (at_the_edge.verdict, beyond.verdict) == ("ok", "refused")

@@ -71,7 +71,7 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> tuple[Verdict, tuple[st
         weak.append(f"one row carries {evidence.single_share:.1%} of all importance, over {thresholds.single_share_weak:.0%}")
     if unsupported is None:
         notes.append("support cannot be checked from logged actions alone: what the target chooses and the log never could is not seen here")
-    elif unsupported > thresholds.unsupported_refused:
+    elif unsupported > thresholds.unsupported_refused * (1 + _ROUNDING):
         refused.append(f"{unsupported:.1%} of what the target chooses could never be in the log, over {thresholds.unsupported_refused:.0%}")
     elif unsupported > 0:
         notes.append(f"{unsupported:.2%} of what the target chooses could never be in the log")
