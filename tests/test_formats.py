@@ -26,19 +26,28 @@ def test_another_format_is_refused_and_left_alone(tmp_path: Path, written: int) 
     assert (tmp_path / "journal.sqlite").read_bytes() == before
 
 
-def test_an_earlier_format_is_read_and_becomes_the_present_one(tmp_path: Path) -> None:
+def test_an_earlier_format_is_read_and_becomes_the_present_one_with_its_first_new_entry(tmp_path: Path) -> None:
+    def meta(statement: str = "SELECT value FROM meta WHERE name = 'format'") -> list[tuple[str]]:
+        with sqlite3.connect(tmp_path / "journal.sqlite") as other:
+            found = other.execute(statement).fetchall()
+        other.close()
+        return found
+
     store = Store(tmp_path)
     store.append("decision", "a", 1, b"one")
     store.close()
-    with sqlite3.connect(tmp_path / "journal.sqlite") as other:
-        other.execute("UPDATE meta SET value = ? WHERE name = 'format'", (str(FORMAT_MIN),))
-    other.close()
+    meta(f"UPDATE meta SET value = '{FORMAT_MIN}' WHERE name = 'format'")
     store = Store(tmp_path)
     assert store.find("decision", "a") == b"one"
     store.close()
-    with sqlite3.connect(tmp_path / "journal.sqlite") as other:
-        assert other.execute("SELECT value FROM meta WHERE name = 'format'").fetchall() == [(str(FORMAT),)]
-    other.close()
+    assert meta() == [(str(FORMAT_MIN),)]  # who only looks changes nothing
+    store = Store(tmp_path)
+    store.commit(store.append("decision", "b", 1, b"two"))
+    assert meta() == [(str(FORMAT),)]
+    store.close()
+    store = Store(tmp_path)
+    assert [entry.key for entry in store.read()] == ["a", "b"]
+    store.close()
 
 
 def test_a_receipt_as_earlier_stores_hold_it_is_read():

@@ -149,6 +149,29 @@ def test_a_receipt_of_a_model_that_has_left_is_dropped():
     assert shop.beliefs(engine, version=False) == before
 
 
+def test_a_cross_is_found_beside_another_kind_of_model(tmp_path):
+    """Where not all models add up what features say, texts get no further features, and a cross must do without them."""
+    facts, options = {"a": "bool", "b": "bool", "city": "string"}, {"store": tmp_path, "sync": "os"}
+    alone, beside = (nba.Catalog.from_dict({"facts": facts, "model": "probit", "actions": [{"id": "x"}, {"id": "y", "model": kind}]})
+                     for kind in ("probit", "beta_bernoulli"))
+
+    def answer(engine, n, random=np.random.default_rng(1)):
+        for _ in range(n):
+            a, b = random.random(2) < 0.5
+            decision = engine.decide("s", facts={"a": bool(a), "b": bool(b), "city": "Bern"})
+            engine.record(decision.id, "accepted" if a != b else "declined")
+        return [(cross.fact, cross.other) for cross in engine.health().crosses]
+
+    with nba.Engine(beside, **options) as engine:
+        assert answer(engine, 300) == [("a", "b")]
+    with nba.Engine(beside, **options) as engine:
+        assert answer(engine, 1) == [("a", "b")]
+    with nba.Engine(alone) as engine:
+        assert answer(engine, 300) == [("a", "b")]
+        engine.reload(beside)
+        assert answer(engine, 1) == [("a", "b")]
+
+
 def test_a_batch_says_what_decisions_say():
     engine = shop.engine(catalog=catalog())
     play(engine)

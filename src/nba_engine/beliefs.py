@@ -236,11 +236,13 @@ class Beliefs:
         """Go on with more features behind those there are, in this order, each those of a cross of two facts or of more texts of one; nothing else is
         renumbered."""
         names, before, version = self._feature_names(), {name: part.model.state() for name, part in self._parts.items()}, self.version
+        features = self.features
         for facts in grown:
-            self.features = self.features.widened(*facts) if len(facts) == 1 else self.features.crossed(*facts)
+            features = features.widened(*facts) if len(facts) == 1 else features.crossed(*facts)
+        self._unnamed.read(features.names)
+        self._watch.read(features.names)
+        self.features = features
         self._grown += grown
-        self._unnamed.read(self.features.names)
-        self._watch.read(self.features.names)
         self.model = self._made()
         for name, part in self._parts.items():
             own = [self.entities[e] for e in part.entities.tolist()]

@@ -40,9 +40,11 @@ class Unnamed:
         place = {fact: k for k, fact in enumerate(self._facts)}
         self._widths, self._reads = np.zeros(len(self._facts), np.int64), np.full(len(names), -1, np.int32)
         for feature, (fact, bin_) in enumerate(names):
+            if fact not in place:
+                continue
             if bin_ == "other":
                 self._reads[feature] = place[fact]
-            elif bin_.startswith("#") and fact in place:
+            elif bin_.startswith("#"):
                 self._widths[place[fact]] += 1
 
     def knows(self, fact: str) -> bool:

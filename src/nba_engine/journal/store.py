@@ -95,6 +95,7 @@ class Store:
             self._writer = _connect(self.folder / _FILE)
             opened.append(self._writer)
             self._committed = _prepare(self._writer, self.folder, sync)
+            self._is_earlier = _format(self._writer) != str(FORMAT)
             self._reader = _connect(self.folder / _FILE)
             opened.append(self._reader)
             self._reader.execute("PRAGMA query_only = 1")
@@ -197,8 +198,11 @@ class Store:
             self._writing, self._newest = self._newest, {}
         if not entries:
             return
+        statements = _insert_statements(entries)
+        if self._is_earlier:  # from its first new entry on, releases that cannot read what this one writes refuse it
+            statements.insert(0, ("UPDATE meta SET value = ? WHERE name = 'format'", (str(FORMAT),)))
         try:
-            self._transaction(_insert_statements(entries))
+            self._transaction(statements)
         except BaseException:
             with self._queue_lock:
                 self._queue = entries + self._queue
@@ -206,7 +210,7 @@ class Store:
                 self._writing = {}
             raise
         self._committed = entries[-1][0]
-        self._failure = None
+        self._failure, self._is_earlier = None, False
         with self._queue_lock:
             self._writing = {}
 
@@ -306,24 +310,27 @@ def _prepare(writer: sqlite3.Connection, folder: Path, sync: str) -> int:
     writer.execute("PRAGMA journal_mode = WAL")
     writer.execute("PRAGMA wal_autocheckpoint = 2000")
     writer.execute(f"PRAGMA synchronous = {'FULL' if sync == 'disk' else 'NORMAL'}")
-    if tables:  # from now on releases that cannot read what this one adds refuse it
-        writer.execute("UPDATE meta SET value = ? WHERE name = 'format' AND value <> ?", (str(FORMAT), str(FORMAT)))
-    else:
+    if not tables:
         writer.executescript(f"BEGIN IMMEDIATE; {_TABLES} INSERT INTO meta VALUES ('format', '{FORMAT}'); COMMIT;")
     (newest,) = writer.execute("SELECT max(sequence) FROM entries").fetchone()
     found = snapshots.latest(folder)
     return max(newest or 0, found[0] if found else 0)
 
 
+def _format(writer: sqlite3.Connection) -> str:
+    row = writer.execute("SELECT value FROM meta WHERE name = 'format'").fetchone()
+    return "" if row is None else row[0]
+
+
 def _check_format(writer: sqlite3.Connection, tables: set[str], folder: Path) -> None:
     """Refuse a database that this release must not touch, before anything in it changes."""
     if "meta" not in tables:
         raise StoreError(f"{folder / _FILE} is a database, but not one of nba_engine; choose another folder")
-    row = writer.execute("SELECT value FROM meta WHERE name = 'format'").fetchone()
-    if row is None or not row[0].isdigit():
+    written = _format(writer)
+    if not written.isdigit():
         raise StoreError(f"{folder / _FILE} does not say its format; it is damaged: restore the folder from a copy")
-    if not FORMAT_MIN <= int(row[0]) <= FORMAT:
-        raise StoreError(f"{folder} was written in format {row[0]}, this release reads formats {FORMAT_MIN} to {FORMAT}; install the release that "
+    if not FORMAT_MIN <= int(written) <= FORMAT:
+        raise StoreError(f"{folder} was written in format {written}, this release reads formats {FORMAT_MIN} to {FORMAT}; install the release that "
                          "wrote it")
 
 
